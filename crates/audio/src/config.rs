@@ -1,0 +1,252 @@
+//! The `[model]` table of an audio config.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Error, Result};
+
+/// An audio model by architecture; `kind` is the tag.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+pub enum ModelConfig {
+    /// Diffusion prior over time-normalised log-mel spectrograms: speech by label and speaker.
+    Prior(PriorConfig),
+    /// Classifier of labels and speakers that `eval audio` scores with; not a diffusion model.
+    Judge(JudgeConfig),
+}
+
+/// Names of the conditions, in the order of the embedding tables. Left empty in a config, they are read off the training data.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Vocabulary {
+    /// What is said.
+    pub labels: Vec<String>,
+    /// Who says it.
+    pub speakers: Vec<String>,
+}
+
+impl Vocabulary {
+    /// Refuses a vocabulary without labels or speakers.
+    ///
+    /// # Errors
+    /// [`Error::NoConditions`].
+    pub fn check(&self) -> Result<()> {
+        for (what, names) in [("label", &self.labels), ("speaker", &self.speakers)] {
+            if names.is_empty() {
+                return Err(Error::NoConditions { what });
+            }
+        }
+        Ok(())
+    }
+
+    /// Number of a label.
+    ///
+    /// # Errors
+    /// [`Error::UnknownCondition`] with the names that exist.
+    pub fn label(&self, name: &str) -> Result<usize> {
+        find("label", &self.labels, name)
+    }
+
+    /// Number of a speaker.
+    ///
+    /// # Errors
+    /// [`Error::UnknownCondition`] with the names that exist.
+    pub fn speaker(&self, name: &str) -> Result<usize> {
+        find("speaker", &self.speakers, name)
+    }
+}
+
+fn find(what: &'static str, names: &[String], name: &str) -> Result<usize> {
+    names.iter().position(|n| n == name).ok_or_else(|| Error::UnknownCondition { what, name: name.to_owned(), known: names.join(", ") })
+}
+
+/// Settings of the prior.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct PriorConfig {
+    /// From clips to vectors.
+    pub codec: CodecConfig,
+    /// Width of the network.
+    pub width: usize,
+    /// Width inside a block.
+    pub hidden: usize,
+    /// Number of residual blocks.
+    pub blocks: usize,
+    /// Width of the condition (noise level, label, speaker) that modulates the blocks.
+    pub condition: usize,
+    /// Share of training examples whose label is hidden, and independently whose speaker is (Ho & Salimans 2022).
+    pub drop: f64,
+    /// Standard deviation of the codec's vectors after scaling.
+    pub sigma_data: f64,
+    /// Mean of `ln sigma` in training (Karras et al. 2022).
+    pub p_mean: f64,
+    /// Standard deviation of `ln sigma` in training.
+    pub p_std: f64,
+    /// Least noise level of sampling.
+    pub sigma_min: f64,
+    /// Greatest noise level of sampling.
+    pub sigma_max: f64,
+    /// Default guidance weight; 1 is unguided.
+    pub guidance: f64,
+    /// Default number of sampling steps.
+    pub steps: usize,
+    /// Names of the conditions.
+    pub vocabulary: Vocabulary,
+}
+
+impl Default for PriorConfig {
+    fn default() -> Self {
+        Self {
+            codec: CodecConfig::default(),
+            width: 512,
+            hidden: 1024,
+            blocks: 4,
+            condition: 512,
+            drop: 0.12,
+            sigma_data: 0.5,
+            p_mean: -0.5,
+            p_std: 1.3,
+            sigma_min: 0.01,
+            sigma_max: 40.0,
+            guidance: 2.0,
+            steps: 16,
+            vocabulary: Vocabulary::default(),
+        }
+    }
+}
+
+/// From clips to vectors and back: loudness, log-mel, a fixed number of frames, principal components.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct CodecConfig {
+    /// Sampling rate, hertz.
+    pub rate: u32,
+    /// Length of the Fourier transform, samples.
+    pub n_fft: usize,
+    /// Length of the window, samples.
+    pub window: usize,
+    /// Samples between frames.
+    pub hop: usize,
+    /// Mel bands.
+    pub mels: usize,
+    /// Lowest mel magnitude before the logarithm.
+    pub floor: f32,
+    /// Frames that every clip is stretched to; its duration is a separate coordinate.
+    pub frames: usize,
+    /// Principal components kept.
+    pub components: usize,
+    /// 0 keeps the components' own variances, 1 makes them equal, values between compromise.
+    pub whitening: f64,
+    /// Iterations of Griffin-Lim.
+    pub griffin_lim: usize,
+}
+
+impl Default for CodecConfig {
+    fn default() -> Self {
+        Self {
+            rate: 8000,
+            n_fft: 512,
+            window: 320,
+            hop: 64,
+            mels: 48,
+            floor: 1e-3,
+            frames: 40,
+            components: 160,
+            whitening: 0.0,
+            griffin_lim: 30,
+        }
+    }
+}
+
+/// Settings of the judge.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct JudgeConfig {
+    /// Sampling rate, hertz.
+    pub rate: u32,
+    /// Mel bands, of 25 ms windows every 10 ms: other features than the prior's.
+    pub mels: usize,
+    /// Frames looked at (10 ms each); longer clips are cut, shorter ones padded.
+    pub frames: usize,
+    /// Channels of the convolutions.
+    pub channels: usize,
+    /// Length of the embedding that set metrics compare.
+    pub embedding: usize,
+    /// Names of the conditions.
+    pub vocabulary: Vocabulary,
+}
+
+impl Default for JudgeConfig {
+    fn default() -> Self {
+        Self { rate: 8000, mels: 40, frames: 100, channels: 96, embedding: 64, vocabulary: Vocabulary::default() }
+    }
+}
+
+impl ModelConfig {
+    /// The sampling rate the model works at, hertz.
+    pub const fn rate(&self) -> u32 {
+        match self {
+            Self::Prior(config) => config.codec.rate,
+            Self::Judge(config) => config.rate,
+        }
+    }
+
+    /// The names of the conditions.
+    pub const fn vocabulary(&self) -> &Vocabulary {
+        match self {
+            Self::Prior(config) => &config.vocabulary,
+            Self::Judge(config) => &config.vocabulary,
+        }
+    }
+
+    /// The names of the conditions, to be filled in from data.
+    pub const fn vocabulary_mut(&mut self) -> &mut Vocabulary {
+        match self {
+            Self::Prior(config) => &mut config.vocabulary,
+            Self::Judge(config) => &mut config.vocabulary,
+        }
+    }
+
+    /// Refuses numbers that build no model: configs come from files, and a file may be damaged or hostile.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] names the first one.
+    pub fn check(&self) -> Result<()> {
+        let within = |name: &'static str, value: f64, least: f64, most: f64| {
+            if (least..=most).contains(&value) { Ok(()) } else { Err(Error::Setting { name, value, least, most }) }
+        };
+        match self {
+            Self::Prior(c) => {
+                let k = &c.codec;
+                within("codec.rate", f64::from(k.rate), 4000.0, 192_000.0)?;
+                within("codec.n_fft", k.n_fft as f64, 16.0, 8192.0)?;
+                within("codec.window", k.window as f64, 8.0, k.n_fft as f64)?;
+                within("codec.hop", k.hop as f64, 1.0, k.window as f64)?;
+                within("codec.mels", k.mels as f64, 4.0, 512.0)?;
+                within("codec.floor", f64::from(k.floor), 1e-12, 1.0)?;
+                within("codec.frames", k.frames as f64, 2.0, 4096.0)?;
+                within("codec.components", k.components as f64, 1.0, (k.mels * k.frames).min(4096) as f64)?;
+                within("codec.whitening", k.whitening, 0.0, 1.0)?;
+                within("codec.griffin_lim", k.griffin_lim as f64, 1.0, 1000.0)?;
+                within("width", c.width as f64, 2.0, 8192.0)?;
+                within("hidden", c.hidden as f64, 1.0, 32_768.0)?;
+                within("blocks", c.blocks as f64, 1.0, 64.0)?;
+                within("condition", c.condition as f64, 1.0, 8192.0)?;
+                within("drop", c.drop, 0.0, 1.0)?;
+                within("sigma_data", c.sigma_data, 1e-6, 1e6)?;
+                within("p_mean", c.p_mean, -20.0, 20.0)?;
+                within("p_std", c.p_std, 1e-6, 20.0)?;
+                within("sigma_min", c.sigma_min, 1e-9, 1e6)?;
+                within("sigma_max", c.sigma_max, c.sigma_min * 1.001, 1e9)?;
+                within("guidance", c.guidance, -100.0, 100.0)?;
+                within("steps", c.steps as f64, 1.0, 10_000.0)
+            }
+            Self::Judge(c) => {
+                within("rate", f64::from(c.rate), 4000.0, 192_000.0)?;
+                within("mels", c.mels as f64, 4.0, 512.0)?;
+                within("frames", c.frames as f64, 16.0, 4096.0)?;
+                within("channels", c.channels as f64, 1.0, 4096.0)?;
+                within("embedding", c.embedding as f64, 2.0, 4096.0)
+            }
+        }
+    }
+}

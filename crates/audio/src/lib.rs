@@ -1,0 +1,32 @@
+//! Speech by diffusion: a prior over log-mel spectrograms, a vocoder, and the metrics that judge them.
+//!
+//! Data flows one way: [`io`](read_wav) reads clips, the [`Codec`](codec::Codec) turns them into vectors, core's plans run on the
+//! [`Prior`](task::Prior), the codec turns vectors into sound, [`write_wav`] writes it. A model of waveforms will be another file in
+//! `model/` and another task; nothing else changes.
+
+pub mod codec;
+pub mod config;
+pub mod data;
+mod error;
+mod griffin_lim;
+mod io;
+mod loudness;
+mod mel;
+pub mod metrics;
+pub mod model;
+mod resample;
+mod stft;
+pub mod task;
+
+pub use config::ModelConfig;
+pub use error::{Error, Result};
+pub use griffin_lim::{GriffinLim, MOMENTUM, Reconstruction};
+pub use io::{
+    Clip, Item, MAX_WAV_BYTES, Note, WavFormat, decode_wav, encode_wav, list_items, list_wavs, parse_name, read_manifest, read_wav,
+    write_wav,
+};
+pub use loudness::{STRETCH_SECONDS, TARGET_RMS, loudest_rms, normalise};
+pub use mel::{Energy, MelBank, hz_to_mel, mel_to_hz};
+pub use realfft::num_complex::Complex;
+pub use resample::{MAX_RATE, MIN_RATE, resample};
+pub use stft::{Spectrogram, Stft};

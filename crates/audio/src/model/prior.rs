@@ -1,0 +1,110 @@
+//! The prior's denoiser: a residual network on vectors, modulated by noise level, label and speaker.
+
+use burn::{
+    module::Module,
+    nn::{Embedding, Linear},
+    tensor::{Int, Tensor, TensorData, activation::silu},
+};
+use langevin_nn::{Init, TimeEmbedding};
+
+use crate::config::PriorConfig;
+
+const TIME_FEATURES: usize = 128;
+
+/// `F(x, c_noise, label, speaker)`: residual blocks with adaptive layer norm (Peebles & Xie 2023, adaLN-Zero).
+#[derive(Module, Debug)]
+pub struct PriorNet {
+    input: Linear,
+    time: Linear,
+    label: Embedding,
+    speaker: Embedding,
+    mix: Linear,
+    blocks: Vec<Block>,
+    modulate: Linear,
+    output: Linear,
+}
+
+#[derive(Module, Debug)]
+struct Block {
+    modulate: Linear,
+    expand: Linear,
+    contract: Linear,
+}
+
+/// The conditions of a batch, one entry a row. `None` is the hidden condition of classifier-free guidance.
+#[derive(Clone, Debug)]
+pub struct Conditions {
+    /// What is said.
+    pub labels: Vec<Option<usize>>,
+    /// Who says it.
+    pub speakers: Vec<Option<usize>>,
+}
+
+impl PriorNet {
+    /// A network with initial weights for vectors of `data` numbers.
+    pub fn new(config: &PriorConfig, data: usize, init: &mut Init<'_>) -> Self {
+        let (width, condition) = (config.width, config.condition);
+        let block = |init: &mut Init<'_>| Block {
+            modulate: init.linear(condition, 3 * width, 0.0),
+            expand: init.linear(width, config.hidden, 1.0),
+            contract: init.linear(config.hidden, width, 1.0),
+        };
+        Self {
+            input: init.linear(data, width, 1.0),
+            time: init.linear(TIME_FEATURES, condition, 1.0),
+            // One more row each: the hidden condition.
+            label: init.embedding(config.vocabulary.labels.len() + 1, condition, 1.0),
+            speaker: init.embedding(config.vocabulary.speakers.len() + 1, condition, 1.0),
+            mix: init.linear(condition, condition, 1.0),
+            blocks: (0..config.blocks).map(|_| block(init)).collect(),
+            modulate: init.linear(condition, 2 * width, 0.0),
+            output: init.linear(width, data, 0.0),
+        }
+    }
+
+    /// Raw output, shape `[batch, data]`, of scaled vectors `x` of that shape at noise inputs `c_noise = ln(sigma) / 4`, one a row.
+    pub fn forward(&self, x: Tensor<2>, c_noise: &[f32], conditions: &Conditions) -> Tensor<2> {
+        let device = x.device();
+        let hidden_label = self.label.weight.dims()[0] - 1;
+        let hidden_speaker = self.speaker.weight.dims()[0] - 1;
+        let rows = |table: &Embedding, ids: &[Option<usize>], hidden: usize| -> Tensor<2> {
+            let ids: Vec<i64> = ids.iter().map(|id| id.unwrap_or(hidden) as i64).collect();
+            let count = ids.len();
+            table.weight.val().select(0, Tensor::<1, Int>::from_data(TensorData::new(ids, [count]), &device))
+        };
+        // c_noise spans about [-1.2, 1]: scaled up so that the fastest feature turns a few times over the range.
+        let time = TimeEmbedding::new(TIME_FEATURES, 1000.0, 16.0).forward(c_noise, &device);
+        let condition = silu(self.time.forward(time))
+            + rows(&self.label, &conditions.labels, hidden_label)
+            + rows(&self.speaker, &conditions.speakers, hidden_speaker);
+        let condition = silu(self.mix.forward(condition));
+        let mut h = self.input.forward(x);
+        for block in &self.blocks {
+            h = block.forward(h, &condition);
+        }
+        let [shift, scale] = split(self.modulate.forward(condition));
+        self.output.forward(normalise(h) * (scale + 1.0) + shift)
+    }
+}
+
+impl Block {
+    fn forward(&self, h: Tensor<2>, condition: &Tensor<2>) -> Tensor<2> {
+        let [shift, scale, gate] = split(self.modulate.forward(condition.clone()));
+        let inside = normalise(h.clone()) * (scale + 1.0) + shift;
+        h + gate * self.contract.forward(silu(self.expand.forward(inside)))
+    }
+}
+
+/// Equal parts of the last dimension.
+fn split<const N: usize>(x: Tensor<2>) -> [Tensor<2>; N] {
+    let [rows, width] = x.dims();
+    let part = width / N;
+    std::array::from_fn(|k| x.clone().slice([0..rows, k * part..(k + 1) * part]))
+}
+
+/// Layer norm without weights over the last dimension.
+fn normalise(x: Tensor<2>) -> Tensor<2> {
+    let centred = x.clone() - x.mean_dim(1);
+    let variance = centred.clone().square().mean_dim(1);
+    centred / (variance + 1e-5).sqrt()
+}

@@ -1,0 +1,169 @@
+//! `gen audio`: a request becomes sounds, micro-batch by micro-batch.
+
+use std::ops::{ControlFlow, Range};
+
+use burn::tensor::Tensor;
+use langevin_core::{Level, MapX0, Philox, Plan, State as _, grid::Grid, noise::stream, solver::Solver};
+use langevin_nn::Sampler;
+
+use super::prior::{Guidance, Prior};
+use crate::{Error, Result, model::Conditions};
+
+/// Samples in a micro-batch: large enough to use the machine's vectors, small enough for one short request.
+const MICRO_BATCH: u32 = 8;
+/// Streams of a drawn label, a drawn speaker, and the dither of a written file.
+const DRAW: [u32; 2] = [stream::DOMAIN, stream::DOMAIN + 1];
+const DITHER: u32 = stream::DOMAIN + 2;
+
+/// What to generate.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Request {
+    /// What is said; drawn for each sample when absent.
+    pub label: Option<String>,
+    /// Who says it; drawn for each sample when absent.
+    pub speaker: Option<String>,
+    /// Guidance weights.
+    pub guidance: Guidance,
+    /// Sampling steps.
+    pub steps: usize,
+    /// How levels are walked.
+    pub solver: Solver,
+    /// Which levels are visited.
+    pub grid: Grid,
+    /// Duration in seconds; drawn with the sound when absent.
+    pub seconds: Option<f64>,
+    /// Seed.
+    pub seed: u64,
+}
+
+/// A generated sound.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Sound {
+    /// Its number: with the seed, its address.
+    pub row: u32,
+    /// What was asked to be said.
+    pub label: String,
+    /// Who was asked to say it.
+    pub speaker: String,
+    /// Samples at the codec's rate, `-1..1`.
+    pub samples: Vec<f32>,
+}
+
+/// A request bound to a prior: the engine's sampler.
+#[derive(Debug)]
+pub struct Generation<'a> {
+    prior: &'a Prior,
+    plan: Plan,
+    start: f64,
+    noise: Philox,
+    label: Option<usize>,
+    speaker: Option<usize>,
+    guidance: Guidance,
+    duration: Option<f32>,
+}
+
+impl<'a> Generation<'a> {
+    /// Checks a request against a prior.
+    ///
+    /// # Errors
+    /// [`Error::UnknownCondition`], [`Error::Setting`] for a duration or weight out of range, or what the core refuses.
+    pub fn new(prior: &'a Prior, request: &Request) -> Result<Self> {
+        let vocabulary = &prior.config.vocabulary;
+        let label = request.label.as_deref().map(|name| vocabulary.label(name)).transpose()?;
+        let speaker = request.speaker.as_deref().map(|name| vocabulary.speaker(name)).transpose()?;
+        for (name, value) in [("guidance of the label", request.guidance.label), ("guidance of the speaker", request.guidance.speaker)] {
+            if !(-100.0..=100.0).contains(&value) {
+                return Err(Error::Setting { name, value, least: -100.0, most: 100.0 });
+            }
+        }
+        let (shortest, longest) = prior.codec.seconds();
+        if let Some(value) = request.seconds
+            && !(shortest..=longest).contains(&value)
+        {
+            return Err(Error::Setting { name: "duration in seconds", value, least: shortest, most: longest });
+        }
+        let plan = prior.plan(&request.solver, &request.grid, request.steps)?;
+        Ok(Self {
+            prior,
+            plan,
+            start: prior.config.sigma_max,
+            noise: Philox::new(request.seed),
+            label,
+            speaker,
+            guidance: request.guidance,
+            duration: request.seconds.map(|s| prior.codec.duration_coordinate(s)),
+        })
+    }
+
+    /// The plan, for `--dry-run` and manifests.
+    pub const fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// Uniform numbers that dither sample `row` when it is written.
+    pub fn dither(&self, row: u32) -> impl FnMut() -> f32 + use<> {
+        let (noise, mut count) = (self.noise, 0u32);
+        let mut words = [0; 4];
+        move || {
+            if count.is_multiple_of(4) {
+                words = noise.words([count / 4, row, 0, DITHER]);
+            }
+            let word = words[(count % 4) as usize];
+            count += 1;
+            (word >> 8) as f32 / (1 << 24) as f32
+        }
+    }
+
+    fn conditions(&self, rows: Range<u32>) -> Conditions {
+        let vocabulary = &self.prior.config.vocabulary;
+        let draw = |fixed: Option<usize>, count: usize, stream: u32| {
+            let noise = self.noise;
+            rows.clone().map(move |row| Some(fixed.unwrap_or_else(|| noise.below(count, row, 0, stream)))).collect()
+        };
+        Conditions {
+            labels: draw(self.label, vocabulary.labels.len(), DRAW[0]),
+            speakers: draw(self.speaker, vocabulary.speakers.len(), DRAW[1]),
+        }
+    }
+}
+
+impl Sampler for Generation<'_> {
+    type Raw = Vec<f32>;
+    type Item = Result<Sound>;
+
+    fn micro_batch(&self) -> u32 {
+        MICRO_BATCH
+    }
+
+    fn sample(&self, rows: Range<u32>, observe: &dyn Fn() -> ControlFlow<()>) -> ControlFlow<(), Vec<Vec<f32>>> {
+        let conditions = self.conditions(rows.clone());
+        let width = self.prior.codec.width();
+        let noise = self.noise.rows_from(rows.start);
+        // A wanted duration is a hard constraint on the last coordinate of every estimate.
+        let hold_duration = |x0: Tensor<2>, _: Level| match self.duration {
+            Some(value) => {
+                let [rows, width] = x0.dims();
+                let wanted = Tensor::full([rows, 1], value, &x0.device());
+                x0.slice_assign([0..rows, width - 1..width], wanted)
+            }
+            None => x0,
+        };
+        let denoiser = MapX0 { base: self.prior.denoiser(&conditions, self.guidance), map: hold_duration };
+        let start = Tensor::<2>::zeros([rows.len(), width], self.prior.device()).noise_like(&noise, 0, stream::PRIOR);
+        let vectors = self.plan.run_observed(start.mul_scalar(self.start), &denoiser, &noise, |_| observe())?;
+        let values = vectors.into_data().try_into_vec_as::<f32>().expect("a float tensor converts to f32");
+        ControlFlow::Continue(values.chunks(width).map(<[f32]>::to_vec).collect())
+    }
+
+    fn finish(&self, row: u32, vector: Vec<f32>) -> Result<Sound> {
+        let conditions = self.conditions(row..row + 1);
+        let vocabulary = &self.prior.config.vocabulary;
+        let name = |names: &[String], id: Option<usize>| id.map(|id| names[id].clone()).unwrap_or_default();
+        Ok(Sound {
+            row,
+            label: name(&vocabulary.labels, conditions.labels[0]),
+            speaker: name(&vocabulary.speakers, conditions.speakers[0]),
+            samples: self.prior.codec.frontend().synthesise(&self.prior.codec.decode(&vector))?,
+        })
+    }
+}

@@ -1,0 +1,75 @@
+//! The commands that every kind of data has: which domains each of them knows.
+
+use clap::Subcommand;
+
+use super::{eval_audio, gen_audio, train_audio};
+use crate::{report::Failure, settings::Settings};
+
+/// Generate data
+#[derive(Debug, clap::Args)]
+#[command(arg_required_else_help = true, disable_help_subcommand = true)]
+#[command(after_help = "Example: langevin gen audio --label 7 -n 8 -o out/")]
+pub(crate) struct Gen {
+    #[command(subcommand)]
+    domain: GenDomain,
+}
+
+#[derive(Debug, Subcommand)]
+#[command(subcommand_value_name = "DOMAIN", subcommand_help_heading = "Domains")]
+enum GenDomain {
+    Audio(gen_audio::Args),
+}
+
+impl Gen {
+    pub(super) fn run(&self, settings: &Settings) -> Result<(), Failure> {
+        match &self.domain {
+            GenDomain::Audio(args) => gen_audio::run(args, settings),
+        }
+    }
+}
+
+/// Train a model on your own data
+#[derive(Debug, clap::Args)]
+#[command(arg_required_else_help = true, disable_help_subcommand = true)]
+#[command(after_help = "Example: langevin train audio --data clips/ -o run/")]
+pub(crate) struct Train {
+    #[command(subcommand)]
+    domain: TrainDomain,
+}
+
+#[derive(Debug, Subcommand)]
+#[command(subcommand_value_name = "DOMAIN", subcommand_help_heading = "Domains")]
+enum TrainDomain {
+    Audio(train_audio::Args),
+}
+
+impl Train {
+    pub(super) fn run(&self, settings: &Settings) -> Result<(), Failure> {
+        match &self.domain {
+            TrainDomain::Audio(args) => train_audio::run(args, settings),
+        }
+    }
+}
+
+/// Measure how good generated data is
+#[derive(Debug, clap::Args)]
+#[command(arg_required_else_help = true, disable_help_subcommand = true)]
+#[command(after_help = "Example: langevin eval audio out/")]
+pub(crate) struct Eval {
+    #[command(subcommand)]
+    domain: EvalDomain,
+}
+
+#[derive(Debug, Subcommand)]
+#[command(subcommand_value_name = "DOMAIN", subcommand_help_heading = "Domains")]
+enum EvalDomain {
+    Audio(eval_audio::Args),
+}
+
+impl Eval {
+    pub(super) fn run(&self, settings: &Settings) -> Result<(), Failure> {
+        match &self.domain {
+            EvalDomain::Audio(args) => eval_audio::run(args, settings),
+        }
+    }
+}

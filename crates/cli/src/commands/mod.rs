@@ -1,0 +1,50 @@
+//! The commands: one file each, with its `Args` (whose comment is the help text) and its `run`.
+//!
+//! A new command is a file here and its three lines below. A command of a domain (`gen audio`) has them in `domains.rs`.
+
+mod completions;
+mod doctor;
+mod domains;
+mod eval_audio;
+mod gen_audio;
+mod info;
+mod list;
+mod selftest;
+mod ship;
+mod train_audio;
+
+use clap::Subcommand;
+
+use crate::{report::Failure, settings::Settings};
+
+/// What the program can do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    Gen(domains::Gen),
+    Train(domains::Train),
+    Eval(domains::Eval),
+    Info(info::Args),
+    List(list::Args),
+    Doctor(doctor::Args),
+    Selftest(selftest::Args),
+    Ship(ship::Args),
+    Completions(completions::Args),
+}
+
+/// Runs one.
+///
+/// # Errors
+/// Whatever keeps it from succeeding; see [`Failure`].
+pub(crate) fn run(command: Command, settings: &Settings) -> Result<(), Failure> {
+    match command {
+        Command::Gen(domain) => domain.run(settings),
+        Command::Train(domain) => domain.run(settings),
+        Command::Eval(domain) => domain.run(settings),
+        Command::Info(args) => info::run(&args, settings),
+        Command::List(args) => list::run(&args, settings),
+        Command::Doctor(args) => doctor::run(&args, settings),
+        Command::Selftest(args) => selftest::run(&args, settings),
+        Command::Ship(args) => ship::run(&args, settings),
+        Command::Completions(args) => completions::run(&args),
+    }
+}

@@ -1,0 +1,65 @@
+//! `langevin ship`.
+
+use std::path::PathBuf;
+
+use langevin_engine::{Checkpoint, MODEL_FILE, card::Metric, checkpoint::Precision};
+
+use crate::{args::WriteArgs, output, report::Failure, settings::Settings};
+
+/// Pack the best checkpoint of a run for others: half precision, with date, training time and measured scores on its card
+///
+/// Writes the checkpoint and, beside it, the card as Markdown.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example: langevin ship run/ -o model.safetensors --date 2026-11-22 --scores scores.json")]
+pub(crate) struct Args {
+    /// Folder of a training run, or a checkpoint
+    #[arg(value_name = "RUN|FILE")]
+    run: PathBuf,
+    /// The packed checkpoint
+    #[arg(short, long, value_name = "FILE")]
+    output: PathBuf,
+    /// Store single precision
+    #[arg(long)]
+    f32: bool,
+    /// Day it was made, YYYY-MM-DD
+    #[arg(long, value_name = "DAY")]
+    date: Option<String>,
+    /// Training time and machine, in words
+    #[arg(long, value_name = "TEXT")]
+    training_time: Option<String>,
+    /// Output of `langevin eval ... --json` on this checkpoint
+    #[arg(long, value_name = "FILE", requires = "measured_by")]
+    scores: Option<PathBuf>,
+    /// The command that measured the scores
+    #[arg(long, value_name = "COMMAND", requires = "scores")]
+    measured_by: Option<String>,
+    #[command(flatten)]
+    write: WriteArgs,
+}
+
+pub(super) fn run(args: &Args, settings: &Settings) -> Result<(), Failure> {
+    let path = if args.run.is_dir() { args.run.join(MODEL_FILE) } else { args.run.clone() };
+    let mut checkpoint = Checkpoint::read(&path)?;
+    let card = args.output.with_extension("md");
+    output::claim(&args.output, args.write.force)?;
+    output::claim(&card, args.write.force)?;
+    checkpoint.header.card.date.clone_from(&args.date);
+    checkpoint.header.card.training_time.clone_from(&args.training_time);
+    if let (Some(scores), Some(command)) = (&args.scores, &args.measured_by) {
+        let text = std::fs::read_to_string(scores).map_err(|e| Failure::io(scores, e))?;
+        let wrong = || Failure::data("scores", format!("{} is not the output of `langevin eval --json`", scores.display()));
+        let value: serde_json::Value = serde_json::from_str(&text).map_err(|e| wrong().because(e))?;
+        let numbers = value.get("scores").and_then(|s| s.as_object()).ok_or_else(wrong)?;
+        let metric = |(name, value): (&String, &serde_json::Value)| {
+            value.as_f64().map(|value| Metric { name: name.clone(), value, command: command.clone() })
+        };
+        checkpoint.header.card.metrics = numbers.iter().filter_map(metric).collect();
+    }
+    if args.write.dry_run {
+        return output::data(checkpoint.header.card.to_markdown(&checkpoint.header.config.name).as_bytes());
+    }
+    checkpoint.write(&args.output, if args.f32 { Precision::F32 } else { Precision::F16 })?;
+    output::put(&card, checkpoint.header.card.to_markdown(&checkpoint.header.config.name).as_bytes())?;
+    settings.talk(&format!("{} ({}), card {}", args.output.display(), checkpoint.hash, card.display()));
+    Ok(())
+}

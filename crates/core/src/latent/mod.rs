@@ -1,0 +1,7 @@
+//! Working with noise and latents: interpolation, and diffusion as the prior of a latent code.
+
+mod cross_entropy;
+mod slerp;
+
+pub use cross_entropy::{CrossEntropy, cross_entropy};
+pub use slerp::slerp;

@@ -1,0 +1,77 @@
+//! Settings that a recorded run had but does not name, solved for from its own numbers. All numbers are then checked against them.
+
+use super::{
+    record::{Run, Step},
+    setup::Output,
+};
+use crate::{
+    Level,
+    solver::{Edm, Reverse},
+};
+
+/// Middle value of a list, if it is not empty.
+fn median(mut list: Vec<f64>) -> Option<f64> {
+    list.retain(|v| v.is_finite());
+    list.sort_by(f64::total_cmp);
+    list.get(list.len() / 2).copied()
+}
+
+/// Least squares `y = a u + b v`.
+fn fit(rows: impl Iterator<Item = [f64; 3]>) -> (f64, f64) {
+    let (mut uu, mut uv, mut vv, mut uy, mut vy) = (0.0, 0.0, 0.0, 0.0, 0.0);
+    for [u, v, y] in rows {
+        uu += u * u;
+        uv += u * v;
+        vv += v * v;
+        uy += u * y;
+        vy += v * y;
+    }
+    let det = uu * vv - uv * uv;
+    ((uy * vv - vy * uv) / det, (vy * uu - uy * uv) / det)
+}
+
+/// Estimates of `x0` and of the noise that a step's output stands for.
+fn estimates(step: &Step, output: Output) -> (Vec<f64>, Vec<f64>) {
+    let (of_x0, of_x) = output.factors(step.at);
+    let x0: Vec<f64> = step.x.iter().zip(&step.output).map(|(x, f)| (f - of_x * x) / of_x0).collect();
+    let eps = step.x.iter().zip(&x0).map(|(x, d)| (x - step.at.alpha * d) / step.at.sigma).collect();
+    (x0, eps)
+}
+
+/// DDIM's `eta`: the factor of the noise over the standard deviation of the full kernel, median over the steps; 0 without noise.
+pub(super) fn ddim_eta(run: &Run, output: Output, targets: &[Level], clip: Option<f64>) -> f64 {
+    let etas = run.steps.iter().zip(targets).filter_map(|(step, to)| {
+        let z = run.noise.get(step.noise.start).filter(|_| !step.noise.is_empty())?;
+        let variance = Reverse::between(step.at, *to).variance;
+        let (x0, eps) = estimates(step, output);
+        let rows = (0..z.len().min(x0.len()).min(step.x_next.len())).map(|i| {
+            let used = clip.map_or(x0[i], |bound| x0[i].clamp(-bound, bound));
+            [eps[i], z[i], step.x_next[i] - to.alpha * used]
+        });
+        (variance > 0.0).then(|| fit(rows).1 / variance.sqrt())
+    });
+    median(etas.collect()).unwrap_or(0.0).clamp(0.0, 1.0)
+}
+
+/// The churn of Karras's sampler: how far each noisy step raised its noise, and how wide the added noise was. The slope of the step is
+/// the noise estimate, so `x_next - x = a z + (sigma_next - raised) eps`.
+pub(super) fn churn(run: &Run, output: Output) -> Edm {
+    let (mut gammas, mut widths) = (Vec::new(), Vec::new());
+    let mut noisy: Vec<f64> = Vec::new();
+    for (k, step) in run.steps.iter().enumerate() {
+        let (s, next) = (step.at.sigma, run.sigmas.get(k + 1).copied().unwrap_or(0.0));
+        let Some(z) = run.noise.get(step.noise.start).filter(|_| !step.noise.is_empty()) else { continue };
+        let (_, eps) = estimates(step, output);
+        let rows = (0..z.len().min(eps.len()).min(step.x_next.len())).map(|i| [z[i], eps[i], step.x_next[i] - step.x[i]]);
+        let (width, slope) = fit(rows);
+        let raised = next - slope;
+        gammas.push(raised / s - 1.0);
+        widths.push(width / (raised * raised - s * s).sqrt());
+        noisy.push(s);
+    }
+    let s_churn = median(gammas).unwrap_or(0.0) * run.steps.len() as f64;
+    let s_noise = median(widths).unwrap_or(1.0);
+    let least = noisy.iter().copied().fold(f64::INFINITY, f64::min);
+    let most = noisy.iter().copied().fold(0.0, f64::max);
+    Edm { s_churn: s_churn.max(0.0), s_min: least, s_max: Some(most), s_noise: s_noise.max(0.0), second_order: false }
+}

@@ -1,0 +1,181 @@
+//! One recorded sampler run, as the file has it.
+
+use serde::Deserialize;
+
+use crate::{
+    Level,
+    schedule::{Table, betas},
+    selftest::{SelftestError, json::At},
+};
+
+/// Bound on counts from a file, before anything is allocated for them.
+pub(super) const MOST_STEPS: usize = 100_000;
+
+/// Settings of the recorded scheduler that change its result; an unknown one makes the entry a skip.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Config {
+    pub(super) beta_start: Option<f64>,
+    pub(super) beta_end: Option<f64>,
+    pub(super) beta_schedule: Option<String>,
+    pub(super) rescale_betas_zero_snr: bool,
+    pub(super) num_train_timesteps: Option<usize>,
+    pub(super) timestep_spacing: Option<String>,
+    pub(super) steps_offset: usize,
+    pub(super) set_alpha_to_one: Option<bool>,
+    pub(super) prediction_type: Option<String>,
+    pub(super) variance_type: Option<String>,
+    pub(super) clip_sample: Option<bool>,
+    pub(super) clip_sample_range: Option<f64>,
+    pub(super) thresholding: bool,
+    pub(super) eta: Option<f64>,
+    pub(super) skip_prk_steps: bool,
+    pub(super) solver_order: Option<u8>,
+    pub(super) solver_type: Option<String>,
+    pub(super) algorithm_type: Option<String>,
+    pub(super) final_sigmas_type: Option<String>,
+    pub(super) lower_order_final: Option<bool>,
+    pub(super) predict_x0: Option<bool>,
+    pub(super) use_karras_sigmas: bool,
+    pub(super) use_exponential_sigmas: bool,
+    pub(super) use_lu_lambdas: bool,
+    pub(super) use_flow_sigmas: bool,
+    pub(super) flow_shift: Option<f64>,
+    pub(super) shift: Option<f64>,
+    pub(super) sigma_min: Option<f64>,
+    pub(super) sigma_max: Option<f64>,
+    pub(super) sigma_data: Option<f64>,
+    pub(super) sigma_schedule: Option<String>,
+    pub(super) rho: Option<f64>,
+    pub(super) predictor_order: Option<u8>,
+    pub(super) corrector_order: Option<u8>,
+    pub(super) snr: Option<f64>,
+    pub(super) sampling_eps: Option<f64>,
+    pub(super) correct_steps: Option<usize>,
+}
+
+impl Config {
+    pub(super) fn train_steps(&self) -> usize {
+        self.num_train_timesteps.unwrap_or(1000)
+    }
+
+    /// The table of the named betas; none for a name that is not known.
+    fn table(&self) -> Option<Table> {
+        let (start, end, steps) = (self.beta_start.unwrap_or(1e-4), self.beta_end.unwrap_or(0.02), self.train_steps());
+        let betas = match self.beta_schedule.as_deref().unwrap_or("linear") {
+            "linear" => betas::linear(start, end, steps),
+            "scaled_linear" => betas::scaled_linear(start, end, steps),
+            "squaredcos_cap_v2" | "cosine" => betas::cosine(0.008, 0.999, steps),
+            "sigmoid" => betas::sigmoid_beta(start, end, 6.0, steps),
+            _ => return None,
+        };
+        let table = Table::from_betas(&betas).ok()?;
+        if self.rescale_betas_zero_snr { table.zero_terminal_snr().ok() } else { Some(table) }
+    }
+}
+
+/// One network call of a recorded run.
+#[derive(Clone, Debug)]
+pub(super) struct Step {
+    pub(super) t: f64,
+    pub(super) at: Level,
+    pub(super) x: Vec<f64>,
+    pub(super) output: Vec<f64>,
+    /// Rows of `noise` that the step used.
+    pub(super) noise: std::ops::Range<usize>,
+    pub(super) x_next: Vec<f64>,
+}
+
+/// A recorded run.
+#[derive(Clone, Debug)]
+pub(super) struct Run {
+    pub(super) scheduler: String,
+    pub(super) config: Config,
+    pub(super) mode: String,
+    /// Steps that were asked for.
+    pub(super) asked: usize,
+    pub(super) timesteps: Vec<f64>,
+    pub(super) sigmas: Vec<f64>,
+    pub(super) head_tail: Vec<f64>,
+    pub(super) x_init: Vec<f64>,
+    pub(super) noise: Vec<Vec<f64>>,
+    pub(super) steps: Vec<Step>,
+    pub(super) last: Vec<f64>,
+    pub(super) reference: Option<Vec<f64>>,
+    pub(super) reference_diff: Option<f64>,
+    pub(super) quirk: Option<String>,
+    /// How far f32 tables moved the recorded end.
+    pub(super) narrow_error: f64,
+}
+
+impl Run {
+    /// Reads an entry, or says why its settings are not understood.
+    pub(super) fn read(entry: &At<'_>) -> Result<Result<Self, String>, SelftestError> {
+        let config: Config = match entry.get("config")?.parse() {
+            Ok(config) => config,
+            Err(unknown) => return Ok(Err(unknown.to_string())),
+        };
+        if !(2..=MOST_STEPS).contains(&config.train_steps()) {
+            return Err(entry.get("config")?.expected(format!("num_train_timesteps from 2 to {MOST_STEPS}")));
+        }
+        let list = |key: &str| entry.opt(key).map_or(Ok(Vec::new()), |at| at.f64s());
+        let steps = entry.get("steps")?.items()?.iter().map(Step::read).collect::<Result<Vec<_>, _>>()?;
+        if steps.is_empty() {
+            return Err(entry.get("steps")?.expected("at least one step"));
+        }
+        let quirky = entry.get("status")?.str()? == "quirk";
+        Ok(Ok(Self {
+            scheduler: entry.get("scheduler")?.str()?.to_owned(),
+            config,
+            mode: entry.get("mode")?.str()?.to_owned(),
+            asked: entry.get("set_timesteps")?.index_below(MOST_STEPS)?,
+            timesteps: entry.get("timesteps")?.f64s()?,
+            sigmas: list("sigmas")?,
+            head_tail: list("alphas_cumprod_head_tail")?,
+            x_init: entry.get("x_init")?.f64s()?,
+            noise: entry.get("noise")?.items()?.iter().map(At::f64s).collect::<Result<_, _>>()?,
+            steps,
+            last: entry.get("final")?.f64s()?,
+            reference: entry.opt("reference_final").map(|at| at.f64s()).transpose()?,
+            reference_diff: entry.opt("reference_max_abs_diff").map(|at| at.f64()).transpose()?,
+            narrow_error: entry.opt("float32_table_error").map_or(Ok(0.0), |at| at.f64())?,
+            quirk: if quirky { Some(entry.opt("quirk").map_or(Ok(""), |at| at.str())?.to_owned()) } else { None },
+        }))
+    }
+
+    /// The table of the run's betas. Schedulers that work with sigmas, which would be infinite at zero terminal SNR, end in `2^-24`.
+    pub(super) fn table(&self) -> Option<Table> {
+        let table = self.config.table()?;
+        let mut alpha_bar = table.alpha_bar().to_vec();
+        match alpha_bar.last_mut() {
+            Some(last) if *last == 0.0 && self.mode != "disc" => *last = 2f64.powi(-24),
+            _ => return Some(table),
+        }
+        Table::new(alpha_bar).ok()
+    }
+
+    /// Level of each step.
+    pub(super) fn levels(&self) -> Vec<Level> {
+        self.steps.iter().map(|s| s.at).collect()
+    }
+}
+
+impl Step {
+    fn read(at: &At<'_>) -> Result<Self, SelftestError> {
+        let noise = match at.opt("noise_index") {
+            None => 0..0,
+            Some(range) => match range.items()?.as_slice() {
+                [from, to] => from.index()?..to.index()?,
+                _ => return Err(range.expected("a pair of indices")),
+            },
+        };
+        Ok(Self {
+            t: at.get("t")?.f64()?,
+            at: Level::new(at.get("alpha")?.f64()?, at.get("sigma")?.f64()?),
+            x: at.get("x")?.f64s()?,
+            output: at.get("model_output")?.f64s()?,
+            noise,
+            x_next: at.get("x_next")?.f64s()?,
+        })
+    }
+}

@@ -1,0 +1,148 @@
+//! AdamW and the moving average of weights in one pass over host memory, one worker per parameter.
+
+use std::sync::Mutex;
+
+use langevin_nn::Layout;
+
+use crate::{Workers, config::TrainConfig};
+
+/// A parameter with everything that training keeps about it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Slot {
+    /// Values being trained.
+    pub raw: Vec<f32>,
+    /// Their moving average: what is validated and shipped.
+    pub ema: Vec<f32>,
+    /// First moment of the gradient.
+    pub first: Vec<f32>,
+    /// Second moment of the gradient.
+    pub second: Vec<f32>,
+}
+
+/// Optimiser state of a model, in the order of its layout.
+#[derive(Debug)]
+pub struct Optimiser {
+    layout: Vec<Layout>,
+    slots: Vec<Mutex<Slot>>,
+}
+
+const LOCK: &str = "each parameter is touched by one worker at a time, and a panic ends the run";
+
+impl Optimiser {
+    /// A fresh state around initial weights.
+    pub fn new(layout: Vec<Layout>, weights: Vec<Vec<f32>>) -> Self {
+        let slot = |raw: Vec<f32>| Slot { ema: raw.clone(), first: vec![0.0; raw.len()], second: vec![0.0; raw.len()], raw };
+        Self { layout, slots: weights.into_iter().map(|raw| Mutex::new(slot(raw))).collect() }
+    }
+
+    /// A state from saved slots.
+    pub fn from_slots(layout: Vec<Layout>, slots: Vec<Slot>) -> Self {
+        Self { layout, slots: slots.into_iter().map(Mutex::new).collect() }
+    }
+
+    /// Names and shapes of the parameters.
+    pub fn layout(&self) -> &[Layout] {
+        &self.layout
+    }
+
+    /// A copy of one array of every slot.
+    pub fn collect(&self, part: impl Fn(&Slot) -> &Vec<f32>) -> Vec<Vec<f32>> {
+        self.slots.iter().map(|slot| part(&slot.lock().expect(LOCK)).clone()).collect()
+    }
+
+    /// One step (Loshchilov & Hutter 2019, algorithm 2) with the gradient clipped to a global norm (Pascanu et al. 2013), then
+    /// `ema = d ema + (1 - d) raw`. `micro_batches` are mean gradients with their weights, reduced in the order given.
+    ///
+    /// Returns the gradient's norm before clipping. When that is not finite, nothing is changed.
+    pub fn step(&self, config: &TrainConfig, step: u32, micro_batches: &[(f32, Vec<Vec<f32>>)], workers: &Workers) -> f64 {
+        let sums = workers.map(self.slots.len(), |p| reduce(p, micro_batches));
+        // Summed in f64 and in order: the norm does not depend on threads either.
+        let norm = sums.iter().flatten().map(|g| f64::from(*g).powi(2)).sum::<f64>().sqrt();
+        if !norm.is_finite() {
+            return norm;
+        }
+        let scale = if norm > config.clip { config.clip / norm } else { 1.0 } as f32;
+        let time = f64::from(step + 1);
+        let rate = config.rate_at(step);
+        let (b1, b2) = (config.beta1 as f32, config.beta2 as f32);
+        let unbias1 = (1.0 / (1.0 - config.beta1.powf(time))) as f32;
+        let unbias2 = (1.0 / (1.0 - config.beta2.powf(time))) as f32;
+        let average = config.ema.min((1.0 + time) / (10.0 + time)) as f32;
+        workers.map(self.slots.len(), |p| {
+            let slot = &mut *self.slots[p].lock().expect(LOCK);
+            let is_matrix = self.layout[p].shape.len() > 1;
+            let keep = if is_matrix { (1.0 - rate * config.weight_decay) as f32 } else { 1.0 };
+            let values = slot.raw.iter_mut().zip(&mut slot.ema).zip(slot.first.iter_mut().zip(&mut slot.second)).zip(&sums[p]);
+            for (((raw, ema), (first, second)), gradient) in values {
+                let g = gradient * scale;
+                *first = b1 * *first + (1.0 - b1) * g;
+                *second = b2 * *second + (1.0 - b2) * g * g;
+                *raw = *raw * keep - rate as f32 * (*first * unbias1) / ((*second * unbias2).sqrt() + 1e-8);
+                *ema = average * *ema + (1.0 - average) * *raw;
+            }
+        });
+        norm
+    }
+}
+
+/// Weighted sum over micro-batches of one parameter's gradient, in order.
+fn reduce(parameter: usize, micro_batches: &[(f32, Vec<Vec<f32>>)]) -> Vec<f32> {
+    let mut sum = vec![0f32; micro_batches.first().map_or(0, |(_, g)| g[parameter].len())];
+    for (weight, gradients) in micro_batches {
+        sum.iter_mut().zip(&gradients[parameter]).for_each(|(s, g)| *s += weight * g);
+    }
+    sum
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn one(value: f32) -> Optimiser {
+        Optimiser::new(vec![Layout { name: "w".into(), shape: vec![1, 1] }], vec![vec![value]])
+    }
+
+    #[test]
+    fn first_step_moves_by_the_rate_and_decays_by_hand() {
+        let config = TrainConfig {
+            warmup: 0,
+            learning_rate: 0.1,
+            final_rate: 1.0,
+            weight_decay: 0.5,
+            clip: 1e9,
+            ema: 0.5,
+            ..TrainConfig::default()
+        };
+        let optimiser = one(2.0);
+        let workers = Workers::new(1).expect("threads start");
+        let norm = optimiser.step(&config, 0, &[(0.5, vec![vec![3.0]]), (0.5, vec![vec![5.0]])], &workers);
+        assert!((norm - 4.0).abs() < 1e-9);
+        // Bias-corrected moments of a first step are g and g^2: the step is the rate, after decay 2 (1 - 0.1 * 0.5).
+        let raw = optimiser.collect(|s| &s.raw)[0][0];
+        assert!((raw - (2.0 * 0.95 - 0.1)).abs() < 1e-6, "{raw}");
+        // Warm-up of the average: (1 + 1) / (10 + 1).
+        let ema = optimiser.collect(|s| &s.ema)[0][0];
+        assert!((ema - (2.0 / 11.0 * 2.0 + 9.0 / 11.0 * raw)).abs() < 1e-6, "{ema}");
+    }
+
+    #[test]
+    fn clipping_scales_to_the_norm() {
+        let config = TrainConfig { clip: 1.0, ..TrainConfig::default() };
+        let optimiser = one(0.0);
+        optimiser.step(&config, 0, &[(1.0, vec![vec![50.0]])], &Workers::new(1).expect("threads start"));
+        let first = optimiser.collect(|s| &s.first)[0][0];
+        assert!((first - 0.1).abs() < 1e-6, "{first}");
+    }
+
+    #[test]
+    fn finds_the_minimum_of_a_quadratic() {
+        let config = TrainConfig { steps: 400, warmup: 0, learning_rate: 0.1, clip: 10.0, ..TrainConfig::default() };
+        let optimiser = one(5.0);
+        let workers = Workers::new(1).expect("threads start");
+        for step in 0..400 {
+            let x = optimiser.collect(|s| &s.raw)[0][0];
+            optimiser.step(&config, step, &[(1.0, vec![vec![2.0 * (x - 1.5)]])], &workers);
+        }
+        assert!((optimiser.collect(|s| &s.raw)[0][0] - 1.5).abs() < 0.02);
+    }
+}

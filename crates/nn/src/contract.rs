@@ -1,0 +1,69 @@
+//! What the engine drives: something to train, something to sample.
+
+use std::ops::{ControlFlow, Range};
+
+use burn::{
+    module::Module,
+    tensor::{Device, Tensor},
+};
+
+/// A named array that belongs to a model but is not trained: a codec's basis, a normaliser.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Constant {
+    /// Name, unique within the model.
+    pub name: String,
+    /// Shape.
+    pub shape: Vec<usize>,
+    /// Values, row-major.
+    pub values: Vec<f32>,
+}
+
+/// Something to train: data, a model and a loss. It owns its data and draws every random number by address, so that a training
+/// example depends on `(seed, step, row)` only and not on threads, micro-batches or resumption.
+pub trait Trainable: Sync {
+    /// The network.
+    type Model: Module + Sync;
+
+    /// The network with its initial weights.
+    fn init(&self, seed: u64, device: &Device) -> Self::Model;
+
+    /// Mean loss, shape `[1]`, of rows `rows` of the batch of a step.
+    fn loss(&self, model: &Self::Model, step: u32, rows: Range<u32>, device: &Device) -> Tensor<1>;
+
+    /// Number of rows that [`validate`](Self::validate) can score.
+    fn validation_rows(&self) -> u32;
+
+    /// Sums over rows `rows` of the validation set: the score first, then what [`validation_names`](Self::validation_names) lists.
+    /// The engine divides by the number of rows.
+    fn validate(&self, model: &Self::Model, rows: Range<u32>, device: &Device) -> Vec<f64>;
+
+    /// What a checkpoint of this model needs beside its weights.
+    fn constants(&self) -> Vec<Constant> {
+        Vec::new()
+    }
+
+    /// Names of the sums after the first.
+    fn validation_names(&self) -> &'static [&'static str] {
+        &[]
+    }
+}
+
+/// Something to sample, in micro-batches of fixed size.
+///
+/// Micro-batch `k` always holds samples `k * micro_batch .. (k + 1) * micro_batch`, whether all are wanted or not: that, and
+/// addressed noise, is why a sample is the same bytes whatever is asked for beside it.
+pub trait Sampler: Sync {
+    /// What the network makes: one row of a micro-batch.
+    type Raw: Send;
+    /// What one sample is for the user.
+    type Item: Send;
+
+    /// Samples per micro-batch.
+    fn micro_batch(&self) -> u32;
+
+    /// Samples `rows`, a whole micro-batch. `observe` is called after each network evaluation and may stop the run.
+    fn sample(&self, rows: Range<u32>, observe: &dyn Fn() -> ControlFlow<()>) -> ControlFlow<(), Vec<Self::Raw>>;
+
+    /// Decodes one wanted sample.
+    fn finish(&self, row: u32, raw: Self::Raw) -> Self::Item;
+}

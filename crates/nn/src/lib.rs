@@ -1,0 +1,16 @@
+//! Network parts and contracts that two or more domains share, on burn's modules.
+//!
+//! - [`Init`]: addressed initial weights, the same on every device.
+//! - [`weights`]: a module's parameters as named host arrays, and back.
+//! - [`TimeEmbedding`]: how a network is told its noise level.
+//! - [`Trainable`] and [`Sampler`]: the contracts that the engine drives.
+
+mod contract;
+mod embed;
+mod init;
+pub mod weights;
+
+pub use contract::{Constant, Sampler, Trainable};
+pub use embed::TimeEmbedding;
+pub use init::Init;
+pub use weights::{Layout, WeightsError};

@@ -1,0 +1,76 @@
+//! DiffWave-like stack: 20 dilated gated convolutions, 64 channels, 8000 samples, batch 2.
+//!
+//! Residual layer of Kong et al. (2021), arXiv:2009.09761, Fig. 2, without the time and mel conditions.
+
+use std::f64::consts::FRAC_1_SQRT_2;
+
+use burn::module::Module;
+use burn::nn::PaddingConfig1d;
+use burn::nn::conv::{Conv1d, Conv1dConfig};
+use burn::tensor::activation::sigmoid;
+use burn::tensor::{Device, Tensor};
+
+use crate::network::{Network, Step};
+
+const CHANNELS: usize = 64;
+const LAYERS: usize = 20;
+/// Dilations go 1, 2, 4 ... 512 and start again.
+const CYCLE: usize = 10;
+
+/// One gated layer; gives the residual stream and its part of the skip sum.
+#[derive(Module, Debug)]
+struct Layer {
+    dilated: Conv1d,
+    mix: Conv1d,
+}
+
+impl Layer {
+    fn init(dilation: usize, device: &Device) -> Self {
+        Self {
+            // `PaddingConfig1d::Same` does not count the dilation.
+            dilated: Conv1dConfig::new(CHANNELS, 2 * CHANNELS, 3)
+                .with_dilation(dilation)
+                .with_padding(PaddingConfig1d::Explicit(dilation, dilation))
+                .init(device),
+            mix: Conv1dConfig::new(CHANNELS, 2 * CHANNELS, 1).init(device),
+        }
+    }
+
+    fn forward(&self, x: Tensor<3>) -> (Tensor<3>, Tensor<3>) {
+        let gates = self.dilated.forward(x.clone()).chunk(2, 1);
+        let gated = gates[0].clone().tanh() * sigmoid(gates[1].clone());
+        let mixed = self.mix.forward(gated).chunk(2, 1);
+        ((x + mixed[0].clone()).mul_scalar(FRAC_1_SQRT_2), mixed[1].clone())
+    }
+}
+
+/// The stack; its output is the skip sum over the square root of the number of layers.
+#[derive(Module, Debug)]
+pub(crate) struct Conv {
+    layers: Vec<Layer>,
+}
+
+impl Network for Conv {
+    const NAME: &'static str = "conv";
+    const INPUTS: &'static [[usize; 3]] = &[[2, CHANNELS, 8000]];
+    const STEPS: &'static [Step] = &[Step::Forward, Step::Train];
+
+    fn init(device: &Device) -> Self {
+        Self { layers: (0..LAYERS).map(|i| Layer::init(1 << (i % CYCLE), device)).collect() }
+    }
+
+    fn forward(&self, inputs: &[Tensor<3>]) -> Tensor<3> {
+        let mut x = inputs[0].clone();
+        let mut sum: Option<Tensor<3>> = None;
+        for layer in &self.layers {
+            let (next, skip) = layer.forward(x);
+            x = next;
+            sum = Some(match sum {
+                Some(sum) => sum + skip,
+                None => skip,
+            });
+        }
+        // A stack of no layers is the identity.
+        sum.unwrap_or(x).mul_scalar((LAYERS as f64).sqrt().recip())
+    }
+}
