@@ -1,5 +1,7 @@
 //! The prior from outside: what a sample depends on, what guidance adds up to, and what a request may ask.
 
+#![allow(clippy::unwrap_used, reason = "a test may stop where its setting breaks")]
+
 use std::{ops::ControlFlow, path::PathBuf};
 
 use burn::tensor::{Device, Tensor};

@@ -1,6 +1,8 @@
 //! The audio commands from outside: the same clips whatever is asked for beside them, refusals that leave nothing behind, and a training
 //! run that is interrupted and goes on to the same bits.
 
+#![allow(clippy::unwrap_used, reason = "a test may stop where its setting breaks")]
+
 #[allow(dead_code, reason = "each test program uses its part")]
 mod support;
 
@@ -327,7 +329,7 @@ fn a_checkpoint_whose_parts_do_not_fit_is_refused() {
     let folder = tempfile::tempdir().expect("temporary folder");
     let (path, output) = (folder.path().join("m"), folder.path().join("out"));
     let whole = Checkpoint::read(&TONES.at("run/model.safetensors")).expect("trained");
-    let mut try_one = |change: &dyn Fn(&mut Checkpoint), words: &[&str]| {
+    let try_one = |change: &dyn Fn(&mut Checkpoint), words: &[&str]| {
         let mut changed = whole.clone();
         change(&mut changed);
         changed.write(&path, Precision::F32).expect("writable");
@@ -489,7 +491,7 @@ fn a_run_from_a_checkpoint_keeps_its_codec_when_resumed() {
     let last_score = || -> f64 {
         let log = fs::read_to_string(run.join("metrics.jsonl")).expect("there");
         let lines = log.lines().map(|line| serde_json::from_str::<Value>(line).expect("JSON"));
-        lines.filter_map(|line| line.get("validation")?.as_f64()).last().expect("validated")
+        lines.filter_map(|line| line.get("validation")?.as_f64()).next_back().expect("validated")
     };
     done(&["train", "audio", "--from", text(&model), "--data", text(&other), "--steps", "260", "--quiet", "-o", text(&run)]);
     assert_eq!(codec(&run.join("model.safetensors")), codec(&model));

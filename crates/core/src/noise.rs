@@ -173,14 +173,9 @@ fn normals_fastest(first: u32, address: [u32; 3], key: [u32; 2], out: &mut [f32;
 #[inline(always)]
 fn normals(first: u32, address: [u32; 3], mut key: [u32; 2], out: &mut [f32; 4 * LANES]) {
     let mut words = [[0u32; LANES]; 4];
-    for lane in 0..LANES {
-        words[0][lane] = first.wrapping_add(lane as u32);
-        words[1][lane] = address[0];
-        words[2][lane] = address[1];
-        words[3][lane] = address[2];
-    }
+    words[0].iter_mut().zip(first..).for_each(|(word, block)| *word = block);
+    words[1..].iter_mut().zip(address).for_each(|(words, part)| words.fill(part));
     for _ in 0..10 {
-        #[allow(clippy::needless_range_loop, reason = "four arrays side by side: the index is what lets the loop become vectors")]
         for lane in 0..LANES {
             let c = round([words[0][lane], words[1][lane], words[2][lane], words[3][lane]], key);
             for (word, new) in words.iter_mut().zip(c) {

@@ -86,10 +86,10 @@ impl Checkpoint {
     pub fn read(path: &Path) -> Result<Self> {
         let size = std::fs::metadata(path).map_err(Error::io(path))?;
         if !size.is_file() {
-            return Err(not(path, "it is not a file"));
+            return Err(not(path, &"it is not a file"));
         }
         if size.len() > MAX_BYTES {
-            return Err(not(path, format!("{} bytes is more than the {MAX_BYTES} a checkpoint may have", size.len())));
+            return Err(not(path, &format!("{} bytes is more than the {MAX_BYTES} a checkpoint may have", size.len())));
         }
         Self::from_bytes(path, &std::fs::read(path).map_err(Error::io(path))?)
     }
@@ -100,25 +100,25 @@ impl Checkpoint {
     /// [`Error::NotACheckpoint`], [`Error::FormatVersion`], or [`Error::Tensor`] for a type or value that no network has.
     pub fn from_bytes(source: &Path, bytes: &[u8]) -> Result<Self> {
         if bytes.is_empty() {
-            return Err(not(source, "the file is empty"));
+            return Err(not(source, &"the file is empty"));
         }
-        let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(|e| not(source, e))?;
+        let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(|e| not(source, &e))?;
         let json = metadata
             .metadata()
             .as_ref()
             .and_then(|m| m.get(KEY))
-            .ok_or_else(|| not(source, "a safetensors file, but not one of langevin's"))?;
+            .ok_or_else(|| not(source, &"a safetensors file, but not one of langevin's"))?;
         // The version first: a later format may have a header that this program cannot parse.
         #[derive(Deserialize)]
         struct Version {
             format: u32,
         }
-        let found = serde_json::from_str::<Version>(json).map_err(|e| not(source, e))?.format;
+        let found = serde_json::from_str::<Version>(json).map_err(|e| not(source, &e))?.format;
         if found != FORMAT {
             return Err(Error::FormatVersion { path: source.to_owned(), found, known: FORMAT });
         }
-        let header: Header = serde_json::from_str(json).map_err(|e| not(source, e))?;
-        let file = SafeTensors::deserialize(bytes).map_err(|e| not(source, e))?;
+        let header: Header = serde_json::from_str(json).map_err(|e| not(source, &e))?;
+        let file = SafeTensors::deserialize(bytes).map_err(|e| not(source, &e))?;
         let mut tensors = BTreeMap::new();
         for (name, view) in file.iter() {
             let bad = |problem: &str| Error::Tensor { path: source.to_owned(), name: name.to_owned(), problem: problem.to_owned() };
@@ -152,7 +152,7 @@ impl Checkpoint {
     /// # Errors
     /// [`Error::Tensor`] for a value that half precision cannot hold.
     pub fn to_bytes(&self, precision: Precision) -> Result<Vec<u8>> {
-        let json = serde_json::to_string(&self.header).map_err(|e| not(&self.source, e))?;
+        let json = serde_json::to_string(&self.header).map_err(|e| not(&self.source, &e))?;
         let mut views = Vec::with_capacity(self.tensors.len());
         for (name, tensor) in &self.tensors {
             let (dtype, data) = match precision {
@@ -172,7 +172,7 @@ impl Checkpoint {
             views.push((name.clone(), Raw { dtype, shape: tensor.shape.clone(), data }));
         }
         let metadata = HashMap::from([(KEY.to_owned(), json)]);
-        safetensors::serialize(views, Some(metadata)).map_err(|e| not(&self.source, e))
+        safetensors::serialize(views, Some(metadata)).map_err(|e| not(&self.source, &e))
     }
 
     /// Writes the file whole or not at all, and notes its hash.
@@ -272,6 +272,6 @@ impl View for Raw {
     }
 }
 
-fn not(path: &Path, reason: impl ToString) -> Error {
+fn not(path: &Path, reason: &dyn std::fmt::Display) -> Error {
     Error::NotACheckpoint { path: path.to_owned(), reason: reason.to_string() }
 }

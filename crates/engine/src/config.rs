@@ -100,10 +100,10 @@ impl RunConfig {
     /// Reads a config; `source` names the file in the message.
     ///
     /// # Errors
-    /// [`Error::Config`] with the line that is wrong; [`Error::Setting`] for a number out of range.
+    /// [`Error::Config`] with the line that is wrong; [`Error::ConfigNumber`] for a number out of range.
     pub fn parse(source: &std::path::Path, text: &str) -> Result<Self> {
         let config: Self = toml::from_str(text).map_err(|cause| Error::Config { path: source.to_owned(), cause: Box::new(cause) })?;
-        config.train.check()?;
+        config.train.check().map_err(|cause| Error::ConfigNumber { path: source.to_owned(), cause: Box::new(cause) })?;
         Ok(config)
     }
 }

@@ -97,6 +97,15 @@ pub enum Error {
         #[source]
         cause: Box<toml::de::Error>,
     },
+    /// A number of a config file outside its range.
+    #[error("{}: {cause}", path.display())]
+    ConfigNumber {
+        /// The file.
+        path: PathBuf,
+        /// Which number, and its range.
+        #[source]
+        cause: Box<Self>,
+    },
     /// A setting outside its range.
     #[error("{name} should be {range}, but is {value}")]
     Setting {

@@ -1,5 +1,7 @@
 //! Checkpoint files from outside: what is written comes back, and whatever else is read is an error of the right kind.
 
+#![allow(clippy::unwrap_used, reason = "a test may stop where its setting breaks")]
+
 use std::{
     collections::{BTreeMap, HashMap},
     fs,
@@ -73,7 +75,7 @@ fn single_precision_comes_back_to_the_bit() {
     let path = folder.path().join("m.safetensors");
     let mut written = checkpoint();
     written.write(&path, Precision::F32).unwrap();
-    let found = Checkpoint::read(&path).unwrap();
+    let mut found = Checkpoint::read(&path).unwrap();
     assert_eq!((&found.header, &found.tensors, &found.hash), (&written.header, &written.tensors, &written.hash));
     assert_eq!(found.hash.len(), 16);
     assert_eq!(found.source, path);
@@ -192,7 +194,7 @@ fn tensors_of_other_types_and_values_are_refused_by_name() {
 
 #[test]
 fn weights_that_do_not_fit_the_network_are_refused_by_name() {
-    let found = checkpoint();
+    let mut found = checkpoint();
     match found.load(net(1, 5)) {
         Err(Error::Tensor { name, problem, .. }) => {
             assert_eq!(name, "model.first.weight");
@@ -299,7 +301,7 @@ proptest! {
         let at = at.index(bytes.len());
         bytes[at] = value;
         match read(&bytes) {
-            Ok(found) => {
+            Ok(mut found) => {
                 prop_assert!(found.tensors.values().flat_map(|t| &t.values).all(|v| v.is_finite()));
                 // Loading checks what is left.
                 match found.load(net(1, 4)) {

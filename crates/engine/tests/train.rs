@@ -1,5 +1,7 @@
 //! The training loop from outside: a small network learns, and a run that is stopped, killed or spread over threads gives the same files.
 
+#![allow(clippy::unwrap_used, reason = "a test may stop where its setting breaks")]
+
 use std::{
     fs,
     ops::Range,
@@ -236,7 +238,7 @@ fn a_run_learns_and_keeps_its_best_weights() {
     assert!(log.iter().filter(|l| l.get("validation").is_some()).all(|l| l["absolute_error"].as_f64() > Some(0.0)));
 
     // The file holds the weights that had this score, the constants, and what is true of them.
-    let checkpoint = Checkpoint::read(&outcome.model).unwrap();
+    let mut checkpoint = Checkpoint::read(&outcome.model).unwrap();
     let task = Task::new(Event::Nothing);
     let model = checkpoint.load(task.init(99, &Device::flex())).unwrap();
     let score: f64 = [0..64, 64..128, 128..150].map(|rows| task.validate(&model, rows, &Device::flex())[0]).iter().sum();
@@ -391,7 +393,7 @@ fn a_loss_that_is_not_finite_ends_the_run_and_keeps_the_last_state() {
     whole(&place.at("whole"), &config);
     let folder = place.at("a");
     match Run::new(&folder).go(&Task::new(Event::NanLoss(18)), &config) {
-        Err(Error::Diverged { step: 18, loss }) => assert!(loss.is_nan()),
+        Err(Error::Diverged { step: 18, value, .. }) => assert!(value.is_nan()),
         other => panic!("{other:?}"),
     }
     Run::resumed(&folder).go(&Task::new(Event::Nothing), &config).unwrap();

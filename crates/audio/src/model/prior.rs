@@ -82,21 +82,21 @@ impl PriorNet {
         for block in &self.blocks {
             h = block.forward(h, &condition);
         }
-        let [shift, scale] = split(self.modulate.forward(condition));
+        let [shift, scale] = split(&self.modulate.forward(condition));
         self.output.forward(normalise(h) * (scale + 1.0) + shift)
     }
 }
 
 impl Block {
     fn forward(&self, h: Tensor<2>, condition: &Tensor<2>) -> Tensor<2> {
-        let [shift, scale, gate] = split(self.modulate.forward(condition.clone()));
+        let [shift, scale, gate] = split(&self.modulate.forward(condition.clone()));
         let inside = normalise(h.clone()) * (scale + 1.0) + shift;
         h + gate * self.contract.forward(silu(self.expand.forward(inside)))
     }
 }
 
 /// Equal parts of the last dimension.
-fn split<const N: usize>(x: Tensor<2>) -> [Tensor<2>; N] {
+fn split<const N: usize>(x: &Tensor<2>) -> [Tensor<2>; N] {
     let [rows, width] = x.dims();
     let part = width / N;
     std::array::from_fn(|k| x.clone().slice([0..rows, k * part..(k + 1) * part]))

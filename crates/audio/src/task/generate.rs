@@ -45,7 +45,7 @@ pub struct Sound {
     pub label: String,
     /// Who was asked to say it.
     pub speaker: String,
-    /// Samples at the codec's rate, `-1..1`.
+    /// Samples at the codec's rate, at the standard loudness; peaks may exceed 1 and are clipped in 16-bit files.
     pub samples: Vec<f32>,
 }
 

@@ -133,7 +133,7 @@ fn generate(args: &Args, settings: &Settings, device: &burn::tensor::Device, wor
             speaker: Some(speaker.clone()),
             guidance: Guidance { label: weight, speaker: weight },
             steps: args.steps.map_or(prior.config.steps, |n| n as usize),
-            solver: solver.clone(),
+            solver,
             grid: grid.clone(),
             seconds: None,
             seed,

@@ -259,7 +259,7 @@ fn effective(
         seed: request.seed,
         label: request.label.clone(),
         speaker: request.speaker.clone(),
-        solver: request.solver.clone(),
+        solver: request.solver,
         grid: request.grid.clone(),
         steps: request.steps,
         network_evaluations: generation.plan().nfe(),
