@@ -1,5 +1,7 @@
 //! The prior's denoiser: a residual network on vectors, modulated by noise level, label and speaker.
 
+use std::collections::HashMap;
+
 use burn::{
     module::Module,
     nn::{Embedding, Linear},
@@ -63,33 +65,68 @@ impl PriorNet {
     }
 
     /// Raw output, shape `[batch, data]`, of scaled vectors `x` of that shape at noise inputs `c_noise = ln(sigma) / 4`, one a row.
+    ///
+    /// Modulation is computed once for each different condition and handed out to its rows: in sampling a whole batch has one or two.
     pub fn forward(&self, x: Tensor<2>, c_noise: &[f32], conditions: &Conditions) -> Tensor<2> {
         let device = x.device();
-        let hidden_label = self.label.weight.dims()[0] - 1;
-        let hidden_speaker = self.speaker.weight.dims()[0] - 1;
-        let rows = |table: &Embedding, ids: &[Option<usize>], hidden: usize| -> Tensor<2> {
-            let ids: Vec<i64> = ids.iter().map(|id| id.unwrap_or(hidden) as i64).collect();
+        let different = Different::of(c_noise, conditions);
+        let hidden = [self.label.weight.dims()[0] - 1, self.speaker.weight.dims()[0] - 1];
+        let ids = |ids: Vec<usize>| {
             let count = ids.len();
-            table.weight.val().select(0, Tensor::<1, Int>::from_data(TensorData::new(ids, [count]), &device))
+            Tensor::<1, Int>::from_data(TensorData::new(ids.into_iter().map(|id| id as i64).collect::<Vec<_>>(), [count]), &device)
         };
+        let embed = |table: &Embedding, of: &[Option<usize>], hidden: usize| {
+            table.weight.val().select(0, ids(different.first.iter().map(|&row| of[row].unwrap_or(hidden)).collect()))
+        };
+        let levels: Vec<f32> = different.first.iter().map(|&row| c_noise[row]).collect();
         // c_noise spans about [-1.2, 1]: scaled up so that the fastest feature turns a few times over the range.
-        let time = TimeEmbedding::new(TIME_FEATURES, 1000.0, 16.0).forward(c_noise, &device);
+        let time = TimeEmbedding::new(TIME_FEATURES, 1000.0, 16.0).forward(&levels, &device);
         let condition = silu(self.time.forward(time))
-            + rows(&self.label, &conditions.labels, hidden_label)
-            + rows(&self.speaker, &conditions.speakers, hidden_speaker);
+            + embed(&self.label, &conditions.labels, hidden[0])
+            + embed(&self.speaker, &conditions.speakers, hidden[1]);
         let condition = silu(self.mix.forward(condition));
+        let of_row = (different.first.len() < c_noise.len()).then(|| ids(different.of_row));
+        let modulation = |layer: &Linear| {
+            let rows = layer.forward(condition.clone());
+            of_row.as_ref().map_or_else(|| rows.clone(), |of_row| rows.clone().select(0, of_row.clone()))
+        };
         let mut h = self.input.forward(x);
         for block in &self.blocks {
-            h = block.forward(h, &condition);
+            let modulation = modulation(&block.modulate);
+            h = block.forward(h, &modulation);
         }
-        let [shift, scale] = split(&self.modulate.forward(condition));
+        let [shift, scale] = split(&modulation(&self.modulate));
         self.output.forward(normalise(h) * (scale + 1.0) + shift)
     }
 }
 
+/// The different conditions of a batch.
+struct Different {
+    /// A row that has each.
+    first: Vec<usize>,
+    /// Which of them each row has.
+    of_row: Vec<usize>,
+}
+
+impl Different {
+    fn of(c_noise: &[f32], conditions: &Conditions) -> Self {
+        let key = |row: usize| (c_noise[row].to_bits(), conditions.labels[row], conditions.speakers[row]);
+        let mut known = HashMap::new();
+        let mut first = Vec::new();
+        let number = |row: usize| {
+            *known.entry(key(row)).or_insert_with(|| {
+                first.push(row);
+                first.len() - 1
+            })
+        };
+        let of_row = (0..c_noise.len()).map(number).collect();
+        Self { first, of_row }
+    }
+}
+
 impl Block {
-    fn forward(&self, h: Tensor<2>, condition: &Tensor<2>) -> Tensor<2> {
-        let [shift, scale, gate] = split(&self.modulate.forward(condition.clone()));
+    fn forward(&self, h: Tensor<2>, modulation: &Tensor<2>) -> Tensor<2> {
+        let [shift, scale, gate] = split(modulation);
         let inside = normalise(h.clone()) * (scale + 1.0) + shift;
         h + gate * self.contract.forward(silu(self.expand.forward(inside)))
     }
