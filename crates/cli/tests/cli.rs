@@ -45,7 +45,28 @@ fn unknown_names_are_usage_errors_with_a_suggestion() {
     refused(&langevin(&["train", "audoi"]), 2, &["did you mean `audio`?"]);
     refused(&langevin(&["list", "--jsn"]), 2, &["--jsn", "--json"]);
     refused(&langevin(&["completions", "cmd.exe"]), 2, &["cmd.exe", "bash"]);
-    refused(&langevin(&["selftest"]), 2, &["--vectors"]);
+    refused(&langevin(&["explain", "--solver", "dmppp2m"]), 2, &["dmppp2m", "dpmpp2m"]);
+}
+
+#[test]
+fn the_values_inside_the_program_pass() {
+    let output = langevin(&["selftest", "--json"]);
+    assert_eq!(output.code, 0);
+    let told: serde_json::Value = serde_json::from_str(&output.stdout).expect("JSON");
+    assert_eq!((told["summary"]["fail"].as_u64(), told["summary"]["skip"].as_u64()), (Some(0), Some(0)));
+    assert!(told["summary"]["pass"].as_u64().is_some_and(|n| n > 400), "{}", told["summary"]);
+}
+
+#[test]
+fn plans_are_explained() {
+    let output = langevin(&["explain", "--solver", "unipc3", "--grid", "lambda", "--steps", "20", "--json"]);
+    assert_eq!(output.code, 0);
+    let told: serde_json::Value = serde_json::from_str(&output.stdout).expect("JSON");
+    assert_eq!(told["nodes"].as_array().map(Vec::len), Some(21));
+    let evaluations = |ops: &Vec<serde_json::Value>| ops.iter().filter(|op| op["op"] == "eval").count() as u64;
+    assert_eq!(told["plan"]["ops"].as_array().map(evaluations), told["network_evaluations"].as_u64());
+    let text = langevin(&["explain", "--steps", "4"]);
+    assert!(text.stdout.contains("4 network evaluations"));
 }
 
 #[test]

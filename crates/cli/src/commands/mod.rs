@@ -6,6 +6,7 @@ mod completions;
 mod doctor;
 mod domains;
 mod eval_audio;
+mod explain;
 mod gen_audio;
 mod info;
 mod list;
@@ -23,6 +24,7 @@ pub(crate) enum Command {
     Gen(domains::Gen),
     Train(domains::Train),
     Eval(domains::Eval),
+    Explain(explain::Args),
     Info(info::Args),
     List(list::Args),
     Doctor(doctor::Args),
@@ -40,6 +42,7 @@ pub(crate) fn run(command: Command, settings: &Settings) -> Result<(), Failure> 
         Command::Gen(domain) => domain.run(settings),
         Command::Train(domain) => domain.run(settings),
         Command::Eval(domain) => domain.run(settings),
+        Command::Explain(args) => explain::run(&args, settings),
         Command::Info(args) => info::run(&args, settings),
         Command::List(args) => list::run(&args, settings),
         Command::Doctor(args) => doctor::run(&args, settings),

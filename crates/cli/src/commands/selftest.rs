@@ -1,8 +1,8 @@
-//! `langevin selftest --vectors DIR`.
+//! `langevin selftest [--vectors DIR]`.
 
 use std::path::PathBuf;
 
-use langevin_core::selftest::{Case, Status, run_dir};
+use langevin_core::selftest::{Case, Status, run_dir, run_texts};
 use serde::Serialize;
 
 use crate::{
@@ -11,14 +11,35 @@ use crate::{
     settings::Settings,
 };
 
-/// Compare the mathematics of this build with a folder of reference values
+/// Compare the mathematics of this build with reference values
+///
+/// Solvers, schedules, parameterisations, likelihoods, distillation and D3PM are computed again on this machine and compared with values
+/// made independently in float64.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: langevin selftest --vectors tests/golden/core")]
 pub(crate) struct Args {
-    /// Folder of reference values: JSON files, read with all folders in it
+    /// Folder of reference values: JSON files, read with all folders in it [default: those inside the program]
     #[arg(long, value_name = "DIR")]
-    vectors: PathBuf,
+    vectors: Option<PathBuf>,
 }
+
+macro_rules! golden {
+    ($($name:literal),+ $(,)?) => { [$(($name, include_str!(concat!("../../../../tests/golden/", $name)))),+] };
+}
+
+/// The reference values inside the program.
+const INSIDE: [(&str, &str); 10] = golden![
+    "core/analytic_dpm.json",
+    "core/convergence.json",
+    "core/likelihood.json",
+    "core/misc.json",
+    "core/parameterisations.json",
+    "core/progressive_distillation.json",
+    "core/schedules.json",
+    "core/trajectories_diffusers64.json",
+    "core/weak_convergence.json",
+    "d3pm/d3pm_K5_T10.json",
+];
 
 /// The JSON of this command.
 #[derive(Serialize)]
@@ -65,7 +86,11 @@ impl Summary {
 }
 
 pub(super) fn run(args: &Args, settings: &Settings) -> Result<(), Failure> {
-    let cases = run_dir(&args.vectors, Some(&settings.open_device()?))?;
+    let device = settings.open_device()?;
+    let cases = match &args.vectors {
+        Some(folder) => run_dir(folder, Some(&device))?,
+        None => run_texts(INSIDE, Some(&device))?,
+    };
     let summary = Summary::of(&cases);
     let verdict = summary.verdict();
     let outcome = Outcome { cases, summary };

@@ -114,13 +114,26 @@ pub fn run_dir(dir: &Path, device: Option<&Device>) -> Result<Vec<Case>, Selftes
     if files.is_empty() {
         return Err(SelftestError::Empty { folder: dir.display().to_string() });
     }
-    let mut docs = Vec::new();
+    let mut texts = Vec::new();
     for path in files {
         let file = path.display().to_string();
         let text = fs::read_to_string(&path).map_err(|source| SelftestError::Read { file: file.clone(), source })?;
-        let value: serde_json::Value = serde_json::from_str(&text).map_err(|source| SelftestError::Json { file: file.clone(), source })?;
-        let stem = path.file_stem().map(|s| s.to_string_lossy().into_owned()).unwrap_or_default();
-        docs.push((file, stem, value));
+        texts.push((file, text));
+    }
+    run_texts(texts.iter().map(|(file, text)| (file.as_str(), text.as_str())), device)
+}
+
+/// As [`run_dir`], for documents in memory: pairs of a file name and its text, of one folder.
+///
+/// # Errors
+/// As [`run_dir`].
+pub fn run_texts<'a>(texts: impl IntoIterator<Item = (&'a str, &'a str)>, device: Option<&Device>) -> Result<Vec<Case>, SelftestError> {
+    let mut docs = Vec::new();
+    for (file, text) in texts {
+        let value: serde_json::Value =
+            serde_json::from_str(text).map_err(|source| SelftestError::Json { file: file.to_owned(), source })?;
+        let stem = Path::new(file).file_stem().map(|s| s.to_string_lossy().into_owned()).unwrap_or_default();
+        docs.push((file.to_owned(), stem, value));
     }
     // One mixture serves the whole folder: a document that needs it and has none takes that of a sibling.
     let shared = docs.iter().find_map(|(file, _, value)| At::root(value, file).opt("mixture").map(|m| m.parse())).transpose()?;

@@ -23,6 +23,14 @@ pub(super) struct Trace {
     pub(super) noise_missing: bool,
 }
 
+impl Trace {
+    /// Largest difference between the states of two runs of one plan, relative to `max(1, |state|)`.
+    pub(super) fn distance(&self, other: &Self) -> f64 {
+        let states = |trace: &'_ Self| trace.calls.iter().chain([&trace.last]).flatten().copied().collect::<Vec<_>>();
+        states(self).iter().zip(states(other)).map(|(a, b)| (a - b).abs() / b.abs().max(1.0)).fold(0.0, f64::max)
+    }
+}
+
 /// The noise of a record, addressed by node. A point is a sample; its width is that of a point.
 struct Recorded {
     nodes: Vec<Option<Vec<f64>>>,
@@ -145,11 +153,11 @@ fn network<'a>(mixture: &'a GaussianMixture, run: &'a Run, setup: &'a Setup) -> 
     Network { mixture, setup, run, calls: RefCell::default() }
 }
 
-/// Repeats a run in f64 on the host.
-pub(super) fn host(mixture: &GaussianMixture, run: &Run, setup: &Setup, plan: &Plan) -> Trace {
+/// Repeats a run in f64 on the host, from a start that is `run.x_init` or near it.
+pub(super) fn host(mixture: &GaussianMixture, run: &Run, setup: &Setup, plan: &Plan, x_init: Vec<f64>) -> Trace {
     let network = network(mixture, run, setup);
     let noise = Recorded::new(run, &setup.noise_step, mixture.dim());
-    let last = plan.run(run.x_init.clone(), &network, &noise);
+    let last = plan.run(x_init, &network, &noise);
     Trace { calls: network.calls.into_inner(), last, noise_missing: noise.missing.load(Ordering::Relaxed) }
 }
 
