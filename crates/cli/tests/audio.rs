@@ -132,6 +132,15 @@ fn refused_gen(more: &[&str], code: i32, words: &[&str]) {
 }
 
 #[test]
+fn the_cheapest_way_is_found_or_the_failure_said() {
+    let told = done(&["tune", "audio", "--tolerance", "10", "--samples", "8", "--json", "--quiet"]);
+    let told: Value = serde_json::from_str(&told.stdout).expect("JSON");
+    let (best, all) = (&told["best"], told["within_tolerance"].as_array().expect("a list"));
+    assert!(all.len() > 40 && all.iter().all(|t| t["network_evaluations"].as_u64() >= best["network_evaluations"].as_u64()), "{told}");
+    assert!(all.iter().all(|t| t["distance"].as_f64().is_some_and(|d| d <= 10.0)));
+}
+
+#[test]
 fn a_clip_does_not_depend_on_what_is_made_beside_it() {
     let folder = tempfile::tempdir().expect("temporary folder");
     let at = |name: &str| folder.path().join(name);

@@ -2,7 +2,7 @@
 
 use clap::Subcommand;
 
-use super::{eval_audio, gen_audio, train_audio};
+use super::{eval_audio, gen_audio, train_audio, tune_audio};
 use crate::{report::Failure, settings::Settings};
 
 /// Generate data
@@ -70,6 +70,29 @@ impl Eval {
     pub(super) fn run(&self, settings: &Settings) -> Result<(), Failure> {
         match &self.domain {
             EvalDomain::Audio(args) => eval_audio::run(args, settings),
+        }
+    }
+}
+
+/// Find the cheapest way to sample a model
+#[derive(Debug, clap::Args)]
+#[command(arg_required_else_help = true, disable_help_subcommand = true)]
+#[command(after_help = "Example: langevin tune audio --tolerance 0.05")]
+pub(crate) struct Tune {
+    #[command(subcommand)]
+    domain: TuneDomain,
+}
+
+#[derive(Debug, Subcommand)]
+#[command(subcommand_value_name = "DOMAIN", subcommand_help_heading = "Domains")]
+enum TuneDomain {
+    Audio(tune_audio::Args),
+}
+
+impl Tune {
+    pub(super) fn run(&self, settings: &Settings) -> Result<(), Failure> {
+        match &self.domain {
+            TuneDomain::Audio(args) => tune_audio::run(args, settings),
         }
     }
 }

@@ -13,6 +13,7 @@ mod list;
 mod selftest;
 mod ship;
 mod train_audio;
+mod tune_audio;
 
 use clap::Subcommand;
 
@@ -24,6 +25,7 @@ pub(crate) enum Command {
     Gen(domains::Gen),
     Train(domains::Train),
     Eval(domains::Eval),
+    Tune(domains::Tune),
     Explain(explain::Args),
     Info(info::Args),
     List(list::Args),
@@ -42,6 +44,7 @@ pub(crate) fn run(command: Command, settings: &Settings) -> Result<(), Failure> 
         Command::Gen(domain) => domain.run(settings),
         Command::Train(domain) => domain.run(settings),
         Command::Eval(domain) => domain.run(settings),
+        Command::Tune(domain) => domain.run(settings),
         Command::Explain(args) => explain::run(&args, settings),
         Command::Info(args) => info::run(&args, settings),
         Command::List(args) => list::run(&args, settings),
