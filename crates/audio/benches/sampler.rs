@@ -36,12 +36,12 @@ fn sampler(c: &mut Criterion) {
     rayon::ThreadPoolBuilder::new().num_threads(1).build_global().expect("first pool of the process");
     let device = Device::flex();
     let prior = prior(&device);
-    let conditions = Conditions { labels: vec![Some(7); 8], speakers: vec![Some(0); 8] };
+    let conditions = Conditions { labels: vec![Some(7); 6], speakers: vec![Some(0); 6] };
     let denoiser = prior.denoiser(&conditions, Guidance { label: 1.25, speaker: 1.25 });
     let solver = Solver::from_name("dpmpp2m").expect("a known name");
     let plan = prior.plan(&solver, &"karras".parse::<Grid>().expect("a known name"), 16).expect("walkable");
-    let x = Tensor::<2>::ones([8, prior.codec.width()], &device);
-    let mut group = c.benchmark_group("prior of 8 clips, 16 steps");
+    let x = Tensor::<2>::ones([6, prior.codec.width()], &device);
+    let mut group = c.benchmark_group("prior of 6 clips, 16 steps");
     group.sample_size(20);
     group.bench_function("whole plan", |b| b.iter(|| black_box(plan.run(x.clone(), &denoiser, &Philox::new(0)))));
     group.bench_function("16 bare evaluations", |b| {

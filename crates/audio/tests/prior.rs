@@ -91,9 +91,11 @@ fn sounds(prior: &Prior, request: &Request, first: u32) -> Vec<Sound> {
 #[test]
 fn a_sound_is_its_seed_row_and_request() {
     let prior = prior();
-    let all: Vec<Sound> = [0, 8, 16, 24].iter().flat_map(|&first| sounds(&prior, &request(), first)).collect();
-    assert_eq!(sounds(&prior, &request(), 8), all[8..16]);
-    assert_eq!(all.iter().map(|s| s.row).collect::<Vec<_>>(), (0..32).collect::<Vec<_>>());
+    let size = Generation::new(&prior, &request()).unwrap().micro_batch();
+    let all: Vec<Sound> = (0..5).flat_map(|k| sounds(&prior, &request(), k * size)).collect();
+    let second = size as usize..2 * size as usize;
+    assert!(sounds(&prior, &request(), size) == all[second], "the same micro-batch sounds the same again");
+    assert_eq!(all.iter().map(|s| s.row).collect::<Vec<_>>(), (0..5 * size).collect::<Vec<_>>());
     for (k, sound) in all.iter().enumerate() {
         assert!(sound.samples.iter().all(|v| v.is_finite()) && (loudest_rms(&sound.samples, 8000) - TARGET_RMS).abs() < 1e-4);
         assert!(all[..k].iter().all(|other| other.samples != sound.samples), "sound {k} is there twice");
@@ -104,7 +106,7 @@ fn a_sound_is_its_seed_row_and_request() {
         assert!(all.iter().filter(|s| s.label == name).count() >= 3, "{name} is hardly drawn");
     }
     assert!((8..=24).contains(&all.iter().filter(|s| s.speaker == "bob").count()));
-    assert_ne!(sounds(&prior, &Request { seed: 4, ..request() }, 0), all[..8]);
+    assert!(sounds(&prior, &Request { seed: 4, ..request() }, 0) != all[..size as usize], "another seed sounds different");
 }
 
 #[test]
@@ -150,7 +152,7 @@ fn a_run_can_be_stopped_between_evaluations() {
     let count = std::cell::Cell::new(0);
     let stop_at = |most: usize| {
         count.set(0);
-        generation.sample(0..8, &|| {
+        generation.sample(0..generation.micro_batch(), &|| {
             count.set(count.get() + 1);
             if count.get() >= most { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         })

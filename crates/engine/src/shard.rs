@@ -49,7 +49,7 @@ pub struct Manifest {
     pub schema_version: u32,
     /// BLAKE3 of the input, empty where there is none.
     pub input: String,
-    /// BLAKE3 of the effective settings.
+    /// The effective settings, as JSON.
     pub config: String,
     /// Hash of the checkpoint.
     pub checkpoint: String,

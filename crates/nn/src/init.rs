@@ -40,9 +40,9 @@ impl<'a> Init<'a> {
         let mut values = vec![0f32; shape.iter().product()];
         if let Some(noise) = self.noise {
             noise.fill(self.drawn, 0, stream::INIT, &mut values);
+            values.iter_mut().for_each(|v| *v *= std as f32);
         }
         self.drawn += 1;
-        values.iter_mut().for_each(|v| *v *= std as f32);
         Param::from_data(TensorData::new(values, shape), self.device)
     }
 

@@ -7,7 +7,8 @@ use langevin_audio::{
     task::{Generation, Guidance, Judged, Prior, Request, Sound},
 };
 use langevin_core::{grid::Grid, solver::Solver};
-use langevin_engine::{Checkpoint, Shard, sample, shard::Manifest};
+use langevin_engine::{Checkpoint, Shard, parallel::whole_micro_batches, sample, shard::Manifest};
+use langevin_nn::Sampler as _;
 use serde::Serialize;
 
 use crate::{
@@ -173,7 +174,8 @@ pub(super) fn run(args: &Args, settings: &Settings) -> Result<(), Failure> {
     let shard = args.shard.part();
     let rows = shard.rows(args.n);
     if args.write.dry_run {
-        return dry_run(&effective, rows.len() as u32, &prior);
+        let network_rows = whole_micro_batches(rows.clone(), generation.micro_batch()).len() as u32 * generation.micro_batch();
+        return dry_run(&effective, rows.len() as u32, network_rows, &prior);
     }
 
     let part = part(&effective, args.n, shard)?;
@@ -187,7 +189,7 @@ pub(super) fn run(args: &Args, settings: &Settings) -> Result<(), Failure> {
         folder.file(&list, args.write.force)?;
     }
     let started = std::time::Instant::now();
-    let batches = rows.len().div_ceil(8).max(1) as u64;
+    let batches = whole_micro_batches(rows.clone(), generation.micro_batch()).len() as u64;
     let progress = settings.progress(batches * generation.plan().nfe() as u64, "evaluations");
     let sounds = sample(&generation, rows, &settings.workers()?, &cancel, &|| progress.advance());
     progress.finish();
@@ -275,9 +277,9 @@ fn effective(
     }
 }
 
-fn dry_run(effective: &Effective, clips: u32, prior: &Prior) -> Result<(), Failure> {
+fn dry_run(effective: &Effective, clips: u32, network_rows: u32, prior: &Prior) -> Result<(), Failure> {
     // Two passes under guidance, two operations a parameter, about 10^10 operations a second and core; 5 ms of phase search a clip.
-    let evaluations = 2.0 * effective.network_evaluations as f64 * f64::from(clips.div_ceil(8) * 8);
+    let evaluations = 2.0 * effective.network_evaluations as f64 * f64::from(network_rows);
     output::json(&DryRun {
         settings: effective,
         clips,
