@@ -42,6 +42,14 @@ impl Dsm {
         x * factors
     }
 
+    /// The estimates `D = skip x + out F` of a batch from the network's output, one level a row.
+    pub fn estimates<const D: usize>(&self, x: Tensor<D>, output: Tensor<D>, levels: &[Level]) -> Tensor<D> {
+        mix(x, output, levels, |at| {
+            let c = self.param.coef(at);
+            (c.skip, c.out)
+        })
+    }
+
     /// Weights of the rows whose times are `times`, for [`weighted_mse`].
     pub fn weights(&self, schedule: &dyn Schedule, times: &[f64]) -> Vec<f64> {
         times.iter().map(|&t| self.weight.factor(self.param, schedule.level(t), schedule.g2(t))).collect()

@@ -162,6 +162,16 @@ impl LossHistory {
         Ok(Self { losses: vec![Vec::new(); bins], quota })
     }
 
+    /// The losses of each bin, oldest first.
+    pub fn bins(&self) -> &[Vec<f64>] {
+        &self.losses
+    }
+
+    /// The losses of each bin, to be put back as [`LossHistory::bins`] gave them.
+    pub fn bins_mut(&mut self) -> &mut [Vec<f64>] {
+        &mut self.losses
+    }
+
     /// Probability of each bin; uniform until every bin has its quota.
     pub fn probabilities(&self) -> Vec<f64> {
         let bins = self.losses.len() as f64;

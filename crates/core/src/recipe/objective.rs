@@ -116,7 +116,7 @@ impl Objective {
     pub fn check(&self) -> Result<(), Error> {
         let schedule = self.schedule.build()?;
         self.weight.check()?;
-        self.times.check()?;
+        self.times.check_with(&*schedule)?;
         if let Param::Consistency { .. } = self.param {
             return Err(conflict("param `consistency` has no denoising target; train another kind and distil it"));
         }
@@ -165,7 +165,8 @@ impl Objective {
 
     /// Draws rows `rows` of the batch of `batch` rows of a training step. `history` must be that of the step's start for all of its rows.
     ///
-    /// Times of a discrete schedule are whole.
+    /// Times of a discrete schedule are whole. Times that are not uniform are part of the weighting; only under `likelihood` is their
+    /// density divided out, so that the loss stays a bound.
     pub fn draw(
         &self,
         schedule: &dyn Schedule,
@@ -178,7 +179,15 @@ impl Objective {
         let n = batch as usize;
         let (mut times, densities) = match history {
             Some(history) => history.times(schedule, noise, step, n),
-            None => (self.times.times(schedule, noise, step, n), vec![1.0; n]),
+            None => {
+                let times = self.times.times(schedule, noise, step, n);
+                let density = |t: &f64| match self.weight {
+                    Weight::Likelihood => self.times.density_weight(schedule, *t).unwrap_or(1.0),
+                    _ => 1.0,
+                };
+                let densities = times.iter().map(density).collect();
+                (times, densities)
+            }
         };
         if self.schedule.is_discrete() {
             let last = schedule.span().1;
