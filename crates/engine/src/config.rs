@@ -75,6 +75,68 @@ pub struct TrainConfig {
     pub log_every: u32,
 }
 
+/// The file that `langevin distill --config` reads: what a faster student is made from, and how. Unknown keys are refused.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DistillRunConfig {
+    /// Name of the student; its number of steps is added.
+    pub name: String,
+    /// Domain of the teacher.
+    pub domain: String,
+    /// Seed of order, noise and steps.
+    #[serde(default)]
+    pub seed: u64,
+    /// What the card says that a program cannot know.
+    #[serde(default)]
+    pub card: CardConfig,
+    /// Teacher and way.
+    pub distill: DistillConfig,
+    /// The training loop of each round.
+    #[serde(default)]
+    pub train: TrainConfig,
+}
+
+/// From which teacher, by which way, to how few steps.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DistillConfig {
+    /// Way of distillation, as the domain names it: `progressive`, `consistency`.
+    pub method: String,
+    /// Teacher: a shipped name or a file.
+    pub from: String,
+    /// Steps of the first teacher's path.
+    pub path: usize,
+    /// Steps at which to stop. Progressive distillation halves until then; a consistency model is sampled in as many by default.
+    pub steps: usize,
+    /// Guidance weight of the teacher; by default that of its checkpoint.
+    #[serde(default)]
+    pub guidance: Option<f64>,
+}
+
+impl DistillRunConfig {
+    /// Reads a config; `source` names it in the message.
+    ///
+    /// # Errors
+    /// As [`RunConfig::parse`].
+    pub fn parse(source: &std::path::Path, text: &str) -> Result<Self> {
+        let config: Self = toml::from_str(text).map_err(|cause| Error::Config { path: source.to_owned(), cause: Box::new(cause) })?;
+        config.train.check().map_err(|cause| Error::ConfigNumber { path: source.to_owned(), cause: Box::new(cause) })?;
+        Ok(config)
+    }
+
+    /// The training run of a round.
+    pub fn round(&self, steps: usize, model: toml::Table) -> RunConfig {
+        RunConfig {
+            name: format!("{}-{steps}", self.name),
+            domain: self.domain.clone(),
+            seed: self.seed,
+            card: self.card.clone(),
+            train: self.train,
+            model,
+        }
+    }
+}
+
 impl Default for TrainConfig {
     fn default() -> Self {
         Self {

@@ -19,7 +19,7 @@ mod train;
 pub use cancel::Cancel;
 pub use card::Card;
 pub use checkpoint::Checkpoint;
-pub use config::{RunConfig, TrainConfig};
+pub use config::{DistillRunConfig, RunConfig, TrainConfig};
 pub use error::{Error, Result};
 pub use parallel::Workers;
 pub use progress::{Progress, Verbosity};

@@ -1,5 +1,6 @@
-//! What users ask for: train a prior or a judge, generate, score.
+//! What users ask for: train a prior or a judge, distil, generate, score.
 
+mod distill;
 mod generate;
 mod judge;
 mod prior;
@@ -8,6 +9,7 @@ mod train_judge;
 mod train_prior;
 mod vectors;
 
+pub use distill::{DistillTask, student_config};
 pub use generate::{Generation, Request, Sound};
 pub use judge::{Judge, Judged};
 pub use prior::{Guidance, Prior};

@@ -7,6 +7,7 @@ use langevin_core::{
     Denoiser, Error as CoreError, Level, Param, State as _,
     drive::VarianceDenoiser,
     guide::rescale,
+    loss::{Dsm, Weight},
     recipe::{Run, Sampling, Threshold},
     schedule::Schedule,
     variance::ScoreMoments,
@@ -110,15 +111,26 @@ impl Prior {
         self.config.objective.param
     }
 
+    /// Guided estimates of a batch whose rows are at levels of their own, shape `[batch, width]`.
+    pub fn estimates(&self, x: &Tensor<2>, levels: &[Level], conditions: &Conditions, guidance: Guidance) -> Tensor<2> {
+        let variants = variants(guidance);
+        let copies = variants.len();
+        let dsm = Dsm { param: self.param(), weight: Weight::Unit };
+        let input = Tensor::cat(vec![dsm.inputs(x.clone(), levels); copies], 0);
+        let inputs: Vec<f32> = levels.iter().map(|&at| c_noise(at)).collect();
+        let raw = self.net.forward(input, &inputs.repeat(copies), &seen_by(&variants, conditions));
+        let [rows, width] = x.dims();
+        let part = |k: usize, weight: f64| raw.clone().slice([k * rows..(k + 1) * rows, 0..width]).mul_scalar(weight);
+        let mixed = variants.iter().enumerate().map(|(k, v)| part(k, v.0)).reduce(|sum, part| sum + part);
+        dsm.estimates(x.clone(), mixed.expect("the weights sum to 1, so there is a variant"), levels)
+    }
+
     /// The guided denoiser of a batch with these conditions.
     pub fn denoiser<'a>(&'a self, conditions: &'a Conditions, guidance: Guidance, sampling: &Sampling) -> GuidedPrior<'a> {
-        // D = D(-,-) + w_l [D(l,-) - D(-,-)] + w_s [D(l,s) - D(l,-)]; with equal weights the middle term vanishes and two
-        // variants remain, the classifier-free guidance of core's `Guided`. All variants go through the network as one batch.
-        let all = [(guidance.speaker, true, true), (guidance.label - guidance.speaker, true, false), (1.0 - guidance.label, false, false)];
         GuidedPrior {
             prior: self,
             conditions,
-            variants: all.into_iter().filter(|v| v.0 != 0.0).collect(),
+            variants: variants(guidance),
             rescale: sampling.guidance_rescale,
             guided_at: sampling.guided_at(),
             threshold: sampling.threshold,
@@ -136,13 +148,31 @@ pub(super) fn c_noise(at: Level) -> f32 {
     (-0.25 * at.lambda()).clamp(-5.0, 5.0) as f32
 }
 
+/// Weight of an estimate, and whether it sees the label and the speaker.
+type Variant = (f64, bool, bool);
+
+/// `D = D(-,-) + w_l [D(l,-) - D(-,-)] + w_s [D(l,s) - D(l,-)]`; with equal weights the middle term vanishes and two variants remain, the
+/// classifier-free guidance of core's `Guided`. All variants go through the network as one batch.
+fn variants(guidance: Guidance) -> Vec<Variant> {
+    let all = [(guidance.speaker, true, true), (guidance.label - guidance.speaker, true, false), (1.0 - guidance.label, false, false)];
+    all.into_iter().filter(|v| v.0 != 0.0).collect()
+}
+
+/// The conditions of a batch that holds every variant.
+fn seen_by(variants: &[Variant], conditions: &Conditions) -> Conditions {
+    let see = |shown: bool, ids: &[Option<usize>]| ids.iter().map(move |id| id.filter(|_| shown)).collect::<Vec<_>>();
+    Conditions {
+        labels: variants.iter().flat_map(|v| see(v.1, &conditions.labels)).collect(),
+        speakers: variants.iter().flat_map(|v| see(v.2, &conditions.speakers)).collect(),
+    }
+}
+
 /// The prior under guidance: a weighted sum of its estimates with and without conditions.
 #[derive(Debug)]
 pub struct GuidedPrior<'a> {
     prior: &'a Prior,
     conditions: &'a Conditions,
-    /// Weight of each variant, and whether it sees the label and the speaker.
-    variants: Vec<(f64, bool, bool)>,
+    variants: Vec<Variant>,
     rescale: f64,
     guided_at: Range<f64>,
     threshold: Threshold,
@@ -156,15 +186,11 @@ impl Denoiser<Tensor<2>> for GuidedPrior<'_> {
 
 impl VarianceDenoiser<2> for GuidedPrior<'_> {
     fn denoise_with_share(&self, x: &Tensor<2>, at: Level, _node: u32) -> (Tensor<2>, Option<Tensor<2>>) {
-        const UNGUIDED: [(f64, bool, bool); 1] = [(1.0, true, true)];
+        const UNGUIDED: [Variant; 1] = [(1.0, true, true)];
         let variants = if self.guided_at.contains(&at.ve_sigma()) { self.variants.as_slice() } else { &UNGUIDED };
         let [rows, width] = x.dims();
         let copies = variants.len();
-        let see = |shown: bool, ids: &[Option<usize>]| ids.iter().map(move |id| id.filter(|_| shown)).collect::<Vec<_>>();
-        let conditions = Conditions {
-            labels: variants.iter().flat_map(|v| see(v.1, &self.conditions.labels)).collect(),
-            speakers: variants.iter().flat_map(|v| see(v.2, &self.conditions.speakers)).collect(),
-        };
+        let conditions = seen_by(variants, self.conditions);
         let c = self.prior.param().coef(at);
         let input = x.clone().mul_scalar(c.input);
         let input = if copies == 1 { input } else { Tensor::cat(vec![input; copies], 0) };

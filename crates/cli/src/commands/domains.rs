@@ -2,7 +2,7 @@
 
 use clap::Subcommand;
 
-use super::{eval_audio, gen_audio, train_audio, tune_audio};
+use super::{distill_audio, eval_audio, gen_audio, train_audio, tune_audio};
 use crate::{report::Failure, settings::Settings};
 
 /// Generate data
@@ -47,6 +47,29 @@ impl Train {
     pub(super) fn run(&self, settings: &Settings) -> Result<(), Failure> {
         match &self.domain {
             TrainDomain::Audio(args) => train_audio::run(args, settings),
+        }
+    }
+}
+
+/// Distil a model into one that samples in fewer steps
+#[derive(Debug, clap::Args)]
+#[command(arg_required_else_help = true, disable_help_subcommand = true)]
+#[command(after_help = "Example: langevin distill audio --data clips/ --stop-at 4 -o run/")]
+pub(crate) struct Distill {
+    #[command(subcommand)]
+    domain: DistillDomain,
+}
+
+#[derive(Debug, Subcommand)]
+#[command(subcommand_value_name = "DOMAIN", subcommand_help_heading = "Domains")]
+enum DistillDomain {
+    Audio(distill_audio::Args),
+}
+
+impl Distill {
+    pub(super) fn run(&self, settings: &Settings) -> Result<(), Failure> {
+        match &self.domain {
+            DistillDomain::Audio(args) => distill_audio::run(args, settings),
         }
     }
 }

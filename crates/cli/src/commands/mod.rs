@@ -3,6 +3,7 @@
 //! A new command is a file here and its three lines below. A command of a domain (`gen audio`) has them in `domains.rs`.
 
 mod completions;
+mod distill_audio;
 mod doctor;
 mod domains;
 mod eval_audio;
@@ -24,6 +25,7 @@ use crate::{report::Failure, settings::Settings};
 pub(crate) enum Command {
     Gen(domains::Gen),
     Train(domains::Train),
+    Distill(domains::Distill),
     Eval(domains::Eval),
     Tune(domains::Tune),
     Explain(explain::Args),
@@ -43,6 +45,7 @@ pub(crate) fn run(command: Command, settings: &Settings) -> Result<(), Failure> 
     match command {
         Command::Gen(domain) => domain.run(settings),
         Command::Train(domain) => domain.run(settings),
+        Command::Distill(domain) => domain.run(settings),
         Command::Eval(domain) => domain.run(settings),
         Command::Tune(domain) => domain.run(settings),
         Command::Explain(args) => explain::run(&args, settings),

@@ -1,28 +1,51 @@
 //! Consistency models: a network that jumps from any point of an ODE path to its start (Song et al. 2023). Their parameterisation is
 //! [`Param::Consistency`](crate::Param::Consistency).
 
-use crate::{Denoiser, Level, State};
+use burn::tensor::Tensor;
+
+use crate::{Denoiser, Level, State, loss::row_lincomb};
 
 /// The neighbour of `x` one step down its ODE path, by a Heun step of a teacher (consistency distillation, algorithm 2).
 ///
 /// The student's output at the neighbour, without gradient, is the target of its output at `x`. Both levels are variance
 /// exploding levels of the same path in their own coordinates: `x / alpha`.
 pub fn consistency_pair<S: State>(teacher: &impl Denoiser<S>, x: &S, from: Level, to: Level, node: u32) -> S {
-    let (a, b) = (from.ve_sigma(), to.ve_sigma());
     let first = teacher.denoise(x, from, node);
-    // In y = x / alpha: dy/dsigma = (y - D) / sigma.
-    let euler = S::lincomb(&[(to.alpha / from.alpha * b / a, x), (to.alpha * (1.0 - b / a), &first)]);
-    if b == 0.0 {
+    let [of_x, of_first] = euler_coefficients(from, to);
+    let euler = S::lincomb(&[(of_x, x), (of_first, &first)]);
+    if to.is_clean() {
         return euler;
     }
     let second = teacher.denoise(&euler, to, node);
+    let [of_x, of_first, of_euler, of_second] = heun_coefficients(from, to);
+    S::lincomb(&[(of_x, x), (of_first, &first), (of_euler, &euler), (of_second, &second)])
+}
+
+/// The neighbours of a batch, shape `[batch, ...]`, each row with levels of its own: from, to. `teacher` estimates the clean data of rows
+/// at their levels. As [`consistency_pair`]; all levels keep some noise.
+pub fn consistency_neighbours<const D: usize>(
+    teacher: impl Fn(&Tensor<D>, &[Level]) -> Tensor<D>,
+    x: &Tensor<D>,
+    pairs: &[[Level; 2]],
+) -> Tensor<D> {
+    let (from, to): (Vec<_>, Vec<_>) = pairs.iter().map(|pair| (pair[0], pair[1])).unzip();
+    let first = teacher(x, &from);
+    let euler = row_lincomb([x.clone(), first.clone()], pairs.iter().map(|[from, to]| euler_coefficients(*from, *to)));
+    let second = teacher(&euler, &to);
+    row_lincomb([x.clone(), first, euler, second], pairs.iter().map(|[from, to]| heun_coefficients(*from, *to)))
+}
+
+/// Factors of the state and of its estimate in an Euler step of `dy/dsigma = (y - D) / sigma`, `y = x / alpha`.
+fn euler_coefficients(from: Level, to: Level) -> [f64; 2] {
+    let ratio = to.ve_sigma() / from.ve_sigma();
+    [to.alpha / from.alpha * ratio, to.alpha * (1.0 - ratio)]
+}
+
+/// Factors of the state, its estimate, the Euler step and the estimate there in a Heun step.
+fn heun_coefficients(from: Level, to: Level) -> [f64; 4] {
+    let (a, b) = (from.ve_sigma(), to.ve_sigma());
     let half = 0.5 * (b - a);
-    S::lincomb(&[
-        (to.alpha / from.alpha * (1.0 + half / a), x),
-        (-to.alpha * half / a, &first),
-        (half / b, &euler),
-        (-to.alpha * half / b, &second),
-    ])
+    [to.alpha / from.alpha * (1.0 + half / a), -to.alpha * half / a, half / b, -to.alpha * half / b]
 }
 
 /// Number of grid points at training step `k` of `total`, from `s0` to `s1` by doubling (Song & Dhariwal 2024, eq. 8).
@@ -71,6 +94,26 @@ mod tests {
             for (a, b) in run(&x, t).iter().zip(run(&y, s)) {
                 assert!((a - b).abs() < 1e-4 * scale, "{a} {b}");
             }
+        }
+    }
+
+    #[test]
+    fn a_batch_is_its_rows() {
+        use burn::tensor::{Device, TensorData};
+        struct Shrink;
+        impl Denoiser<Vec<f64>> for Shrink {
+            fn denoise(&self, x: &Vec<f64>, at: Level, _: u32) -> Vec<f64> {
+                x.iter().map(|v| v / (1.0 + at.sigma)).collect()
+            }
+        }
+        let pairs = [[Level::ve(3.0), Level::ve(2.0)], [Level::vp(0.3), Level::vp(0.4)]];
+        let x = [0.3, -1.1, 0.9, 0.2];
+        let tensor = Tensor::<2>::from_data(TensorData::new(x.to_vec(), [2, 2]), &Device::flex());
+        let teacher = |x: &Tensor<2>, at: &[Level]| row_lincomb([x.clone()], at.iter().map(|at| [1.0 / (1.0 + at.sigma)]));
+        let got: Vec<f64> = consistency_neighbours(teacher, &tensor, &pairs).into_data().iter::<f64>().collect();
+        for (i, [from, to]) in pairs.into_iter().enumerate() {
+            let want = consistency_pair(&Shrink, &x[2 * i..2 * i + 2].to_vec(), from, to, 0);
+            assert!(got[2 * i..2 * i + 2].iter().zip(want).all(|(g, w)| (g - w).abs() < 1e-5));
         }
     }
 

@@ -3,5 +3,5 @@
 mod consistency;
 mod progressive;
 
-pub use consistency::{consistency_pair, consistency_steps, pseudo_huber};
-pub use progressive::{Progressive, progressive_target};
+pub use consistency::{consistency_neighbours, consistency_pair, consistency_steps, pseudo_huber};
+pub use progressive::{Progressive, progressive_target, progressive_targets};

@@ -50,6 +50,16 @@ impl Dsm {
         })
     }
 
+    /// The outputs `F = (D - skip x) / out` that make a batch's estimates: the inverse of [`Dsm::estimates`].
+    ///
+    /// Not finite at levels where `out` is 0.
+    pub fn outputs<const D: usize>(&self, x: Tensor<D>, estimates: Tensor<D>, levels: &[Level]) -> Tensor<D> {
+        mix(estimates, x, levels, |at| {
+            let c = self.param.coef(at);
+            (1.0 / c.out, -c.skip / c.out)
+        })
+    }
+
     /// Weights of the rows whose times are `times`, for [`weighted_mse`].
     pub fn weights(&self, schedule: &dyn Schedule, times: &[f64]) -> Vec<f64> {
         times.iter().map(|&t| self.weight.factor(self.param, schedule.level(t), schedule.g2(t))).collect()
@@ -93,9 +103,15 @@ fn rows<const D: usize>(values: &[f64], device: &Device) -> Tensor<D> {
 }
 
 fn mix<const D: usize>(x0: Tensor<D>, eps: Tensor<D>, levels: &[Level], factors: impl Fn(Level) -> (f64, f64)) -> Tensor<D> {
-    let device = x0.device();
-    let (a, b): (Vec<_>, Vec<_>) = levels.iter().map(|&at| factors(at)).unzip();
-    x0 * rows(&a, &device) + eps * rows(&b, &device)
+    row_lincomb([x0, eps], levels.iter().map(|&at| factors(at).into()))
+}
+
+/// `sum_k c_ik x_k` for each row `i` of batches `x_k`, shape `[batch, ...]`: [`State::lincomb`] with coefficients of their own for each row.
+pub fn row_lincomb<const D: usize, const N: usize>(terms: [Tensor<D>; N], coefficients: impl IntoIterator<Item = [f64; N]>) -> Tensor<D> {
+    let coefficients: Vec<[f64; N]> = coefficients.into_iter().collect();
+    let device = terms[0].device();
+    let scaled = terms.into_iter().enumerate().map(|(k, x)| x * rows(&coefficients.iter().map(|c| c[k]).collect::<Vec<_>>(), &device));
+    scaled.reduce(|sum, x| sum + x).expect("there is at least one term")
 }
 
 #[cfg(test)]
@@ -118,6 +134,11 @@ mod tests {
         for param in [Param::Eps, Param::V, Param::Edm { sigma_data: 0.5 }] {
             let loss = Dsm { param, weight: Weight::Unit };
             let (x, target) = (host(corrupt(tensor(&x0), tensor(&eps), &levels)), host(loss.targets(tensor(&x0), tensor(&eps), &levels)));
+            // The target as output is the clean data as estimate, and back.
+            let estimates = host(loss.estimates(tensor(&x), tensor(&target), &levels));
+            assert!(estimates.iter().zip(x0).all(|(e, x)| (e - x).abs() < 1e-5));
+            let outputs = host(loss.outputs(tensor(&x), tensor(&x0), &levels));
+            assert!(outputs.iter().zip(&target).all(|(o, t)| (o - t).abs() < 1e-4));
             for (i, at) in levels.into_iter().enumerate() {
                 let (a, e) = (x0[2 * i..2 * i + 2].to_vec(), eps[2 * i..2 * i + 2].to_vec());
                 let row = Vec::lincomb(&[(at.alpha, &a), (at.sigma, &e)]);

@@ -6,7 +6,7 @@ mod learned_variance;
 mod time_sampler;
 mod weights;
 
-pub use dsm::{Dsm, corrupt, row_mse, weighted_mse};
+pub use dsm::{Dsm, corrupt, row_lincomb, row_mse, weighted_mse};
 pub use edm::EdmLoss;
 pub use learned_variance::learned_variance_bound;
 pub use time_sampler::{LossHistory, TimeSampler};
