@@ -20,7 +20,7 @@ use crate::{
 const MEL_UPDATES: usize = 30;
 
 /// The part of the codec that needs no training: clips to time-normalised log-mel images and back.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Frontend {
     config: CodecConfig,
     stft: Stft,
@@ -100,7 +100,7 @@ fn stretch(rows: &[f32], width: usize, count: usize) -> Vec<f32> {
 }
 
 /// The trained codec.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Codec {
     frontend: Frontend,
     /// Mean image, `[frames * mels]`.

@@ -86,7 +86,9 @@ pub fn student_config(
             }
             let kept = nodes.iter().step_by(halvings).filter(|at| !at.is_clean());
             config.sampling.solver = Method::Solver(Solver::Ddim(Ddim::default()));
-            config.sampling.grid = Grid::Custom { times: kept.map(|at| schedule.t_of_lambda(at.lambda())).collect() };
+            // Rounding may carry the ends past the span.
+            let (least, most) = schedule.span();
+            config.sampling.grid = Grid::Custom { times: kept.map(|at| schedule.t_of_lambda(at.lambda()).clamp(least, most)).collect() };
         }
         Distillation::Consistency => {
             let sigma_min = nodes[nodes.len() - 2].ve_sigma();

@@ -3,6 +3,7 @@
 mod distill;
 mod generate;
 mod judge;
+mod likelihood;
 mod prior;
 mod score;
 mod train_judge;
@@ -12,6 +13,7 @@ mod vectors;
 pub use distill::{DistillTask, student_config};
 pub use generate::{Generation, Request, Sound};
 pub use judge::{Judge, Judged};
+pub use likelihood::{Bounds, Errors, Estimate, Exact, Likelihood};
 pub use prior::{Guidance, Prior};
 pub use score::{Reference, Scores, score};
 pub use train_judge::JudgeTask;

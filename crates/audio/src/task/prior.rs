@@ -1,8 +1,11 @@
 //! The trained prior as a denoiser of core.
 
-use std::ops::Range;
+use std::{ops::Range, sync::Arc};
 
-use burn::tensor::{Device, Tensor};
+use burn::{
+    module::Module as _,
+    tensor::{Device, Tensor},
+};
 use langevin_core::{
     Denoiser, Error as CoreError, Level, Param, State as _,
     drive::VarianceDenoiser,
@@ -40,7 +43,7 @@ pub struct Prior {
     /// Its codec.
     pub codec: Codec,
     net: PriorNet,
-    schedule: Box<dyn Schedule + Send + Sync>,
+    schedule: Arc<dyn Schedule + Send + Sync>,
     moments: Option<ScoreMoments>,
     device: Device,
 }
@@ -59,9 +62,22 @@ impl Prior {
     pub fn new(config: &PriorConfig, constants: &[Constant], net: PriorNet, device: &Device) -> Result<Self> {
         config.vocabulary.check()?;
         let codec = Codec::from_constants(&config.codec, config.sigma_data, constants)?;
-        let schedule = config.objective.schedule.build()?;
+        let schedule = config.objective.schedule.build()?.into();
         let moments = constants.iter().find(|c| c.name == MOMENTS).map(moments_of).transpose()?;
         Ok(Self { config: config.clone(), codec, net, schedule, moments, device: device.clone() })
+    }
+
+    /// The prior with a network that states can be differentiated through; its own parameters stay out of the graph.
+    #[must_use]
+    pub fn differentiable(&self) -> Self {
+        Self {
+            config: self.config.clone(),
+            codec: self.codec.clone(),
+            net: self.net.clone().train().no_grad(),
+            schedule: Arc::clone(&self.schedule),
+            moments: self.moments.clone(),
+            device: self.device.clone(),
+        }
     }
 
     /// The device of the network.

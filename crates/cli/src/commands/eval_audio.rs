@@ -9,6 +9,7 @@ use langevin_audio::{
 };
 use langevin_engine::{Cancel, Workers, sample};
 
+use super::likelihood_audio;
 use crate::{
     args::SeedArg,
     audio::{self, CheckpointArg},
@@ -46,12 +47,21 @@ pub(crate) struct Args {
     /// Without a folder: clips for each pair of label and speaker
     #[arg(long, value_name = "N", default_value = "5", value_parser = values::whole(1..=10_000))]
     per_pair: u32,
+    /// Instead: how probable these recordings are under the model, exactly and bounded for each variance of the reverse step
+    #[arg(long, value_name = "DIR|CSV", conflicts_with_all = ["clips", "train", "held_out"])]
+    likelihood: Option<PathBuf>,
+    /// Runge-Kutta steps of the exact likelihood
+    #[arg(long, value_name = "N", default_value = "50", value_parser = values::whole(1..=10_000))]
+    pub(super) ode_steps: u32,
+    /// Steps of the chains whose likelihood is bounded
+    #[arg(long, value_name = "N,..", default_value = "10,25,50,100", value_delimiter = ',', value_parser = values::whole(1..=10_000))]
+    pub(super) bound_steps: Vec<u32>,
     #[command(flatten)]
-    sampling: SamplingArgs,
+    pub(super) sampling: SamplingArgs,
     #[command(flatten)]
-    checkpoint: CheckpointArg,
+    pub(super) checkpoint: CheckpointArg,
     #[command(flatten)]
-    seed: SeedArg,
+    pub(super) seed: SeedArg,
 }
 
 /// Clips with the names that were asked for.
@@ -62,6 +72,9 @@ struct Set {
 }
 
 pub(super) fn run(args: &Args, settings: &Settings) -> Result<(), Failure> {
+    if let Some(recordings) = &args.likelihood {
+        return likelihood_audio::run(recordings, args, settings);
+    }
     let device = settings.open_device()?;
     let cancel = settings.cancel();
     let workers = settings.workers()?;

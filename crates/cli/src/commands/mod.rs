@@ -10,6 +10,7 @@ mod eval_audio;
 mod explain;
 mod gen_audio;
 mod info;
+mod likelihood_audio;
 mod list;
 mod selftest;
 mod ship;
