@@ -45,8 +45,9 @@ impl VariationalBound {
 /// The bound of data of dimension `dim` with `E |x0|^2 = square` under the DDPM chain over `levels`, which go from the most noise to
 /// the least and end before clean data.
 ///
-/// `errors` holds `E |x0 - D(x_t)|^2` at each level that a step leaves, so one number less than there are levels. With the exact
-/// denoiser and infinitely many steps every variance gives [`cross_entropy`](crate::latent::cross_entropy), whose conventions these are.
+/// `errors` holds `E |x0 - D(x_t)|^2` at each level that a step leaves, so one number less than there are levels. In the
+/// limit of many steps the small, large and analytic variances give [`cross_entropy`](crate::latent::cross_entropy), whose conventions
+/// these are.
 ///
 /// # Errors
 /// [`Error::Grid`] for levels that no sampler can walk or a clean end; [`Error::OutOfRange`] for an error, a variance, `square` or

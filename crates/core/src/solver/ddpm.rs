@@ -36,12 +36,13 @@ impl Variance {
 
 /// The best variance of a step whose sampler draws the variance `drawn` anyway.
 pub(super) fn analytic(from: Level, to: Level, drawn: f64, moments: Option<&ScoreMoments>) -> Result<f64, Error> {
-    let score = moments.and_then(|m| m.mean_square_score(from));
-    let score = score.ok_or_else(|| Error::Invalid {
-        what: "solver",
-        reason: "the analytic variance needs the score moments of a checkpoint; choose another variance or estimate them".into(),
-    })?;
+    let score = moments.and_then(|m| m.mean_square_score(from)).ok_or_else(missing_moments)?;
     Ok(optimal_variance(from, to, drawn, score))
+}
+
+pub(super) fn missing_moments() -> Error {
+    let reason = "the analytic variance needs the score moments of a checkpoint; choose another variance or estimate them";
+    Error::Invalid { what: "solver", reason: reason.into() }
 }
 
 /// Ancestral sampling (Ho et al. 2020, algorithm 2), with the reverse kernel between any two levels.
@@ -138,7 +139,8 @@ mod tests {
             assert!(name.ends_with("-analytic") && solver.is_stochastic());
             let refusal = solver.plan(&levels).unwrap_err().to_string();
             assert!(refusal.contains("needs the score moments of a checkpoint"), "{refusal}");
-            assert!(solver.plan_with(&levels, Some(&empty)).is_err());
+            // Also where the only step shows its mean.
+            assert!(solver.plan_with(&levels, Some(&empty)).is_err() && solver.plan(&levels[1..]).is_err());
             assert!(solver.plan_with(&levels, Some(&moments)).is_ok());
             assert!(matches!(solver.plan_with(&[Level::new(0.0, 1.0), levels[1]], Some(&moments)), Err(Error::Grid { node: 0, .. })));
         }

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Bh, Consistency, Coordinates, Ddim, Ddpm, Deis, Dpm2, DpmPp, DpmPp2S, DpmPpSingle, Edm, Euler, EulerAncestral, Form, Heun, Lms, Pndm,
-    Sa, Smooth, UniPc, Variance, Walk, check_unit,
+    Sa, Smooth, UniPc, Variance, Walk, check_unit, ddpm::missing_moments,
 };
 use crate::{Error, Level, Plan, variance::ScoreMoments};
 
@@ -141,6 +141,9 @@ impl Solver {
         self.check()?;
         if nodes[0].alpha == 0.0 && self.divides_by_alpha() {
             return Err(Error::Grid { node: 0, reason: "this solver divides by alpha; start at alpha > 0" });
+        }
+        if self.needs_moments() && moments.is_none_or(|m| !m.is_complete()) {
+            return Err(missing_moments());
         }
         let plan = match *self {
             Self::Ddpm(s) => s.compile(walk, moments)?,

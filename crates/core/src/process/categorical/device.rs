@@ -10,11 +10,11 @@ use crate::{Error, NoiseSource};
 #[derive(Clone, Debug)]
 pub struct DeviceChain {
     /// `Q_t^T` for `t = 1..=T`, shape `[T, K, K]`.
-    steps: Tensor<3>,
+    pub(super) steps: Tensor<3>,
     /// `I, Q_1, Q_1 Q_2, ..`, shape `[T + 1, K, K]`.
-    products: Tensor<3>,
-    form: Form,
-    classes: usize,
+    pub(super) products: Tensor<3>,
+    pub(super) form: Form,
+    pub(super) classes: usize,
 }
 
 impl Chain {
@@ -37,7 +37,7 @@ impl Chain {
 }
 
 impl DeviceChain {
-    fn check(&self, rows: usize, times: &[usize]) -> Result<(), Error> {
+    pub(super) fn check(&self, rows: usize, times: &[usize]) -> Result<(), Error> {
         let last = self.steps.dims()[0];
         if times.len() != rows || times.iter().any(|t| !(1..=last).contains(t)) {
             let reason = format!("{} times for {rows} rows, each from 1 to {last}", times.len());
@@ -47,13 +47,13 @@ impl DeviceChain {
     }
 
     /// Matrices of one time a row, shape `[batch, K, K]`.
-    fn select(of: &Tensor<3>, times: impl Iterator<Item = usize>) -> Tensor<3> {
+    pub(super) fn select(of: &Tensor<3>, times: impl Iterator<Item = usize>) -> Tensor<3> {
         let times: Vec<i32> = times.map(|t| t as i32).collect();
         let indices = Tensor::<1, Int>::from_data(TensorData::new(times.clone(), [times.len()]), &of.device());
         of.clone().select(0, indices)
     }
 
-    fn one_hot(&self, x: Tensor<2, Int>) -> Tensor<3> {
+    pub(super) fn one_hot(&self, x: Tensor<2, Int>) -> Tensor<3> {
         x.one_hot::<3>(self.classes).float()
     }
 

@@ -10,6 +10,7 @@ pub mod enumerate;
 mod information;
 pub mod kernel;
 mod logistic;
+mod loss;
 pub mod schedule;
 
 pub use bound::{bits_per_token, cross_entropy, divergence};
@@ -17,3 +18,4 @@ pub use chain::{Chain, Form};
 pub use device::{DeviceChain, divergences, draw_classes};
 pub use information::{exponents_for_information, information_removed};
 pub use logistic::truncated_logistic;
+pub use loss::{CategoricalBatch, CategoricalLoss, CategoricalTerms};
