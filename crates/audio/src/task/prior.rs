@@ -18,7 +18,7 @@ use langevin_core::{
 use langevin_nn::Constant;
 
 use crate::{
-    Result,
+    Error, Result,
     codec::Codec,
     config::{Distillation, PriorConfig},
     model::{Conditions, PriorNet},
@@ -155,6 +155,9 @@ impl Prior {
 }
 
 fn moments_of(constant: &Constant) -> Result<ScoreMoments> {
+    if constant.shape.len() != 2 || constant.shape[1] != 3 {
+        return Err(Error::Constant { name: MOMENTS, problem: format!("has shape {:?}, which should be [levels, 3]", constant.shape) });
+    }
     let rows: Vec<[f64; 3]> = constant.values.chunks_exact(3).map(|row| [row[0], row[1], row[2]].map(f64::from)).collect();
     Ok(ScoreMoments::from_rows(&rows)?)
 }

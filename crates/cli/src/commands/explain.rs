@@ -1,6 +1,11 @@
 //! `langevin explain`.
 
-use langevin_core::{Level, Plan, grid::Grid, schedule::ScheduleSpec, solver::Solver};
+use langevin_core::{
+    Level, Param, Plan,
+    grid::Grid,
+    recipe::{Method, Sampling},
+    schedule::ScheduleSpec,
+};
 use serde::Serialize;
 
 use crate::{output, report::Failure, settings::Settings, values};
@@ -54,23 +59,26 @@ impl Named {
 
 #[derive(Serialize)]
 struct Explained {
-    solver: Solver,
+    solver: Method,
     grid: Grid,
     schedule: ScheduleSpec,
     network_evaluations: usize,
     stochastic: bool,
     nodes: Vec<Level>,
-    plan: Plan,
+    /// None for a driver, which is no plan.
+    plan: Option<Plan>,
 }
 
 pub(super) fn run(args: &Args, settings: &Settings) -> Result<(), Failure> {
-    let solver = Solver::from_name(&args.solver)?;
-    let grid: Grid = args.grid.parse()?;
+    let (solver, grid): (Method, Grid) = (args.solver.parse()?, args.grid.parse()?);
     let schedule = args.schedule.spec();
-    let nodes = grid.nodes(&*schedule.build()?, args.steps as usize)?;
-    let plan = solver.plan(&nodes)?;
+    let sampling = Sampling { solver, grid: grid.clone(), steps: args.steps as usize, ..Sampling::default() };
+    // What a network predicts changes no plan; clean data is defined at every level.
+    let run = sampling.compile(&*schedule.build()?, Param::X0, None, true)?;
+    let nodes = run.nodes().to_vec();
     if settings.json {
-        let (network_evaluations, stochastic) = (plan.nfe(), solver.is_stochastic());
+        let (network_evaluations, stochastic) = (run.nfe(), solver.is_stochastic());
+        let plan = run.plan().cloned();
         return output::json(&Explained { solver, grid, schedule, network_evaluations, stochastic, nodes, plan });
     }
     let mut text = String::from("node        alpha        sigma       lambda\n");
@@ -78,6 +86,6 @@ pub(super) fn run(args: &Args, settings: &Settings) -> Result<(), Failure> {
         text.push_str(&format!("{node:>4} {:>12.6} {:>12.6} {:>12.6}\n", level.alpha, level.sigma, level.lambda()));
     }
     text.push('\n');
-    text.push_str(&plan.explain());
+    text.push_str(&run.explain());
     output::data(text.as_bytes())
 }

@@ -1,5 +1,6 @@
 //! `langevin list`.
 
+use langevin_core::{grid::Grid, recipe::Method};
 use langevin_engine::device;
 use serde::Serialize;
 
@@ -9,10 +10,28 @@ use crate::{
     settings::Settings,
 };
 
-/// List the checkpoints inside the program and the devices of this build
+/// List the checkpoints inside the program, the devices of this build, and the names that sampling knows
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example: langevin list --json")]
-pub(crate) struct Args {}
+#[command(after_help = "Example: langevin list --methods")]
+pub(crate) struct Args {
+    /// List solvers, drivers and grids of noise levels instead
+    #[arg(long)]
+    methods: bool,
+}
+
+#[derive(Serialize)]
+struct Methods {
+    solvers: Vec<Named>,
+    grids: [&'static str; Grid::NAMES.len()],
+}
+
+#[derive(Serialize)]
+struct Named {
+    name: &'static str,
+    /// What a config may write instead of the name.
+    settings: Method,
+    stochastic: bool,
+}
 
 #[derive(Serialize)]
 struct Listing {
@@ -37,7 +56,10 @@ struct Device {
     about: &'static str,
 }
 
-pub(super) fn run(_args: &Args, settings: &Settings) -> Result<(), Failure> {
+pub(super) fn run(args: &Args, settings: &Settings) -> Result<(), Failure> {
+    if args.methods {
+        return methods(settings);
+    }
     let mut checkpoints = Vec::new();
     for shipped in models::SHIPPED {
         let read = shipped.read()?;
@@ -53,6 +75,22 @@ pub(super) fn run(_args: &Args, settings: &Settings) -> Result<(), Failure> {
     let devices = device::KINDS.iter().map(|kind| Device { name: kind.name, built: kind.built, about: kind.about }).collect();
     let listing = Listing { checkpoints, devices };
     if settings.json { output::json(&listing) } else { output::data(text(&listing).as_bytes()) }
+}
+
+fn methods(settings: &Settings) -> Result<(), Failure> {
+    let named = |(name, settings): (&'static str, Method)| Named { name, stochastic: settings.is_stochastic(), settings };
+    let methods = Methods { solvers: Method::named().into_iter().map(named).collect(), grids: Grid::NAMES };
+    if settings.json {
+        return output::json(&methods);
+    }
+    let mut text = String::from("solvers and drivers, with the settings that a config may change\n");
+    for Named { name, settings, stochastic } in &methods.solvers {
+        let noise = if *stochastic { "noise" } else { "" };
+        let table = toml::Value::try_from(settings).map_err(|e| Failure::data("list", "settings cannot be printed").because(e))?;
+        text.push_str(&format!("  {name:<18} {noise:<6} {table}\n"));
+    }
+    text.push_str(&format!("grids\n  {}\n", methods.grids.join(", ")));
+    output::data(text.as_bytes())
 }
 
 fn text(listing: &Listing) -> String {
