@@ -163,7 +163,7 @@ fn a_checkpoint_is_distilled_into_fewer_steps() {
     fn of(args: &[String]) -> Vec<&str> {
         args.iter().map(String::as_str).collect()
     }
-    let run = at("run");
+    let (run, no) = (at("run"), at("no"));
     config("progressive", 8, 2);
     let told = done(&of(&distill(&run, &["--json"])));
     let told: Value = serde_json::from_str(&told.stdout).expect("JSON");
@@ -179,8 +179,8 @@ fn a_checkpoint_is_distilled_into_fewer_steps() {
         (["--steps", "7"], ["distilled", "2 steps"]),
         (["--grid", "lambda"], ["distilled", "2 steps"]),
     ] {
-        let args = [&["gen", "audio", "--checkpoint", text(&student), "-o", text(&at("no"))], &more[..]].concat();
-        refused(&args, &at("no"), 1, &words);
+        let args = [&["gen", "audio", "--checkpoint", text(&student), "-o", text(&no)], &more[..]].concat();
+        refused(&args, &no, 1, &words);
     }
     // The same again is the same bytes; what was begun goes on, what is done is kept.
     let first = content(&run.join("steps-2"));
@@ -196,11 +196,11 @@ fn a_checkpoint_is_distilled_into_fewer_steps() {
         let out = at(&format!("jump{steps}"));
         done(&["gen", "audio", "--checkpoint", text(&student), "--steps", steps, "-o", text(&out), "--quiet"]);
     }
-    refused(&of(&distill(&at("no"), &["--method", "progressive", "--stop-at", "3"])), &at("no"), 1, &["halving", "stop at one of 4, 2, 1"]);
+    refused(&of(&distill(&no, &["--method", "progressive", "--stop-at", "3"])), &no, 1, &["halving", "stop at one of 4, 2, 1"]);
     config("progresive", 8, 2);
-    refused(&of(&distill(&at("no"), &[])), &at("no"), 1, &["progresive", "did you mean `progressive`"]);
-    let again = ["distill", "audio", "--data", text(&data), "--from", text(&student), "-o", text(&at("no"))];
-    refused(&again, &at("no"), 1, &["jumps already"]);
+    refused(&of(&distill(&no, &[])), &no, 1, &["progresive", "did you mean `progressive`"]);
+    let again = ["distill", "audio", "--data", text(&data), "--from", text(&student), "-o", text(&no)];
+    refused(&again, &no, 1, &["jumps already"]);
 }
 
 /// Every solver and driver, by its name and by a config, on the tones' checkpoint.
@@ -626,17 +626,21 @@ fn a_run_from_a_checkpoint_keeps_its_codec_when_resumed() {
     for name in names(&data).iter().filter(|name| name.contains("_ann_")) {
         fs::copy(data.join(name), other.join(name)).unwrap();
     }
-    let codec = |path: &Path| langevin_engine::Checkpoint::read(path).expect("trained").constants();
+    // The score's moments are the network's and not the codec's: they are estimated anew.
+    let codec = |path: &Path| {
+        let constants = langevin_engine::Checkpoint::read(path).expect("trained").constants();
+        constants.into_iter().filter(|c| c.name != "score_moments").collect::<Vec<_>>()
+    };
     let last_score = || -> f64 {
         let log = fs::read_to_string(run.join("metrics.jsonl")).expect("there");
         let lines = log.lines().map(|line| serde_json::from_str::<Value>(line).expect("JSON"));
         lines.filter_map(|line| line.get("validation")?.as_f64()).next_back().expect("validated")
     };
     done(&["train", "audio", "--from", text(&model), "--data", text(&other), "--steps", "260", "--quiet", "-o", text(&run)]);
-    assert_eq!(codec(&run.join("model.safetensors")), codec(&model));
+    assert!(codec(&run.join("model.safetensors")) == codec(&model));
     let before = last_score();
     done(&["train", "audio", "--data", text(&other), "--resume", text(&run), "--steps", "262", "--quiet"]);
     let after = last_score();
     assert!((after / before - 1.0).abs() < 0.1, "two steps on, the score jumps from {before} to {after}");
-    assert_eq!(codec(&run.join("model.safetensors")), codec(&model));
+    assert!(codec(&run.join("model.safetensors")) == codec(&model));
 }

@@ -1,13 +1,18 @@
 //! `langevin eval audio`.
 
-use std::path::{Path, PathBuf};
+use std::{
+    ops::ControlFlow,
+    path::{Path, PathBuf},
+    sync::atomic::{AtomicU64, Ordering},
+};
 
 use langevin_audio::{
     data::Recordings,
     loudest_rms,
     task::{Generation, Guidance, Judge, Judged, Reference, Request, Scores, score},
 };
-use langevin_engine::{Cancel, Workers, sample};
+use langevin_engine::{Cancel, Error, Workers, parallel::whole_micro_batches};
+use langevin_nn::Sampler as _;
 
 use super::likelihood_audio;
 use crate::{
@@ -127,26 +132,42 @@ fn generate(args: &Args, settings: &Settings, device: &burn::tensor::Device, wor
     let seed = args.seed.chosen(None, settings);
     let vocabulary = prior.config.vocabulary.clone();
     let pairs: Vec<_> = vocabulary.labels.iter().flat_map(|l| vocabulary.speakers.iter().map(move |s| (l.clone(), s.clone()))).collect();
-    let mut set = Set { clips: Vec::new(), names: Vec::new(), network_evaluations: None };
-    let progress = settings.progress(pairs.len() as u64, "pairs");
-    for (label, speaker) in pairs {
-        let request = Request {
-            label: Some(label.clone()),
-            speaker: Some(speaker.clone()),
-            guidance: Guidance { label: weight, speaker: weight },
-            sampling: sampling.clone(),
-            seconds: None,
-            seed,
-        };
-        let generation = Generation::new(&prior, &request)?;
-        set.network_evaluations = Some(generation.run().nfe());
-        for sound in sample(&generation, 0..args.per_pair, workers, cancel, &|| {})? {
-            set.clips.push(sound?.samples);
-            set.names.push((label.clone(), speaker.clone()));
-        }
+    let request = |(label, speaker): &(String, String)| Request {
+        label: Some(label.clone()),
+        speaker: Some(speaker.clone()),
+        guidance: Guidance { label: weight, speaker: weight },
+        sampling: sampling.clone(),
+        seconds: None,
+        seed,
+    };
+    let generations = pairs.iter().map(|pair| Generation::new(&prior, &request(pair))).collect::<Result<Vec<_>, _>>()?;
+    let micro_batch = generations.first().map_or(1, Generation::micro_batch);
+    let batches = whole_micro_batches(0..args.per_pair, micro_batch);
+    let progress = settings.progress((pairs.len() * batches.len()) as u64, "micro-batches");
+    // Counted, because the adaptive ODE is known by its evaluations only after it has run.
+    let evaluations = AtomicU64::new(0);
+    let observe = || {
+        evaluations.fetch_add(1, Ordering::Relaxed);
+        cancel.check()
+    };
+    let parts = workers.map(pairs.len() * batches.len(), |k| {
+        let (generation, batch) = (&generations[k / batches.len()], batches[k % batches.len()].clone());
+        let raw = generation.sample(batch.clone(), &observe)?;
+        let wanted = batch.zip(raw).filter(|(row, _)| *row < args.per_pair);
+        let sounds = wanted.map(|(row, raw)| generation.finish(row, raw)).collect::<Result<Vec<_>, _>>();
         progress.advance();
-    }
+        ControlFlow::Continue(sounds)
+    });
     progress.finish();
+    let mut set = Set { clips: Vec::new(), names: Vec::new(), network_evaluations: None };
+    set.network_evaluations = Some(evaluations.into_inner().div_ceil(parts.len().max(1) as u64) as usize);
+    for part in parts {
+        let ControlFlow::Continue(sounds) = part else { return Err(Error::Interrupted { saved: None }.into()) };
+        for sound in sounds? {
+            set.names.push((sound.label, sound.speaker));
+            set.clips.push(sound.samples);
+        }
+    }
     Ok(set)
 }
 

@@ -28,10 +28,7 @@ enum How {
 
 pub(super) fn compile(method: Method, nodes: Vec<Level>, moments: Option<&ScoreMoments>, learned_variance: bool) -> Result<Run, Error> {
     let how = match method {
-        Method::Solver(solver) => How::Plan({
-            let _ = moments;
-            solver.plan(&nodes)?
-        }),
+        Method::Solver(solver) => How::Plan(solver.plan_with(&nodes, moments)?),
         Method::Driver(Driver::PredictorCorrector { snr, steps }) => {
             let sampler = PredictorCorrector { corrector: Corrector { snr, steps } };
             sampler.check(&nodes)?;
