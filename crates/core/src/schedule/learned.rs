@@ -81,21 +81,23 @@ impl MonotoneGamma {
     /// gradient is that of `ln E[L^2]` in the curve between its ends, which stay.
     ///
     /// `losses` are the rows' own terms `L(t) = gamma'(t) err(gamma(t)) / 2` of the bound (weight
-    /// [`Likelihood`](crate::loss::Weight::Likelihood), half of it) at `times`, which should cover `[0, 1]` uniformly in each call, best stratified. The mean of
-    /// `L` does not depend on the curve, so the variance falls with `E[L^2] = 1/4 int err^2 / p dgamma`, where `p = 1 / gamma'` is
-    /// the density of sampled `gamma`: its gradient is `-E[L^2 d ln p(gamma_i)]` at fixed `gamma_i`. Unlike the form of appendix I.2
-    /// it needs no gradient through the denoiser. The batch's mean of `L^2` is the unit, and the baseline: `E[d ln p] = 0`.
+    /// [`Likelihood`](crate::loss::Weight::Likelihood), half of it) at `times`, which should cover `[0, 1]` uniformly in each call,
+    /// best stratified. The mean of `L` does not depend on the curve, so the variance falls with `E[L^2] = 1/4 int err^2 / p dgamma`,
+    /// where `p = 1 / gamma'` is the density of sampled `gamma`: its gradient is `-E[L^2 d ln p(gamma_i)]` at fixed `gamma_i`.
+    /// Unlike the form of appendix I.2 it needs no gradient through the denoiser. The mean of `L^2` over the call is the unit, and
+    /// the baseline: `E[d ln p] = 0`.
     ///
     /// An unpaired time or loss is ignored; without a pair, or when every loss is 0, the gradient is 0.
     pub fn variance_loss(&self, times: &[f64], losses: &[f64]) -> Tensor<1> {
         let ends = self.ends.val().detach();
         let n = times.len().min(losses.len());
         let mean = losses[..n].iter().map(|l| l * l).sum::<f64>() / n as f64;
-        if n == 0 || mean == 0.0 {
+        if n == 0 {
             return Tensor::zeros([1], &ends.device());
         }
+        let unit = if mean == 0.0 { 1.0 } else { mean };
         let row = |values: Vec<f64>| Tensor::<1>::from_data(TensorData::new(values, [n]), &ends.device());
-        let weights = row(losses[..n].iter().map(|l| (l * l / mean - 1.0) / n as f64).collect());
+        let weights = row(losses[..n].iter().map(|l| (l * l - mean) / unit / n as f64).collect());
         let t = row(times[..n].to_vec());
         // The time at which the curve passes a fixed gamma, to first order in the network: dt = -dgamma / gamma'.
         let (gamma, slope) = self.curve(t.clone(), ends.clone());
