@@ -1,0 +1,236 @@
+//! The cross-entropy of a batch of codes from one noise level a row: what an encoder and its diffusion prior are trained on together
+//! (Vahdat et al. 2021, LSGM, theorem 1 and section 3.2).
+
+use burn::tensor::{Tensor, TensorData};
+
+use super::cross_entropy::Ends;
+use crate::{
+    Error, Level, Param,
+    loss::{Dsm, Weight, corrupt},
+    schedule::Schedule,
+};
+
+/// An unbiased estimate of the parts of `E_q[-ln p(z_0)]` for each row, in nats; their meaning is that of
+/// [`CrossEntropy`](super::CrossEntropy).
+#[derive(Clone, Debug)]
+pub struct CrossEntropyRows {
+    /// The denoising loss at the row's one level with the likelihood weight, shape `[batch]`; differentiable in the network and the code.
+    pub diffusion: Tensor<1>,
+    /// Divergence of the noisiest code from the prior, shape `[batch]`; differentiable in the code.
+    pub prior: Tensor<1>,
+    /// Entropy of the least noise, the same for every row.
+    pub start: f64,
+}
+
+impl CrossEntropyRows {
+    /// The sum of the parts, shape `[batch]`. Less the entropy of the encoder it is the divergence term of the evidence bound.
+    pub fn total(self) -> Tensor<1> {
+        self.diffusion + self.prior + self.start
+    }
+}
+
+/// Estimates the cross-entropy of codes `z0` (shape `[batch, ...]`, sampled from the encoder) over a schedule's whole span.
+///
+/// Row `i` is noised by `eps` (standard normal, of the same shape) to `times[i]`. `weights[i]` is the density of a uniform time over
+/// the span divided by the density that `times[i]` was drawn from: 1 for uniform and stratified times, what
+/// [`LossHistory::times`](crate::loss::LossHistory::times) returns for its own. `network` is given the noised codes, scaled for the
+/// parameterisation, and their levels; it returns `F`. In f32 `eps` and `v` keep their precision at little noise, `x0` does not.
+///
+/// # Errors
+/// [`Error::OutOfRange`] if an end of the span has no finite log-SNR, or for a time outside the span or a weight that is negative or
+/// not finite; [`Error::Invalid`] unless there is one time and one weight a row; [`Error::ParamAtLevel`].
+pub fn cross_entropy_rows<const D: usize>(
+    schedule: &dyn Schedule,
+    param: Param,
+    z0: Tensor<D>,
+    eps: Tensor<D>,
+    times: &[f64],
+    weights: &[f64],
+    network: impl FnOnce(Tensor<D>, &[Level]) -> Tensor<D>,
+) -> Result<CrossEntropyRows, Error> {
+    let (from, to) = schedule.span();
+    let ends = Ends::new(schedule, (from, to))?;
+    let batch = z0.dims()[0];
+    if times.len() != batch || weights.len() != batch {
+        return Err(Error::Invalid { what: "batch", reason: format!("{batch} rows, {} times and {} weights", times.len(), weights.len()) });
+    }
+    if let Some(&value) = times.iter().find(|t| !(from..=to).contains(*t)) {
+        return Err(Error::OutOfRange { name: "time", value, range: "within the schedule's span" });
+    }
+    if let Some(&value) = weights.iter().find(|w| !(w.is_finite() && **w >= 0.0)) {
+        return Err(Error::OutOfRange { name: "weight", value, range: "0 or more" });
+    }
+    let levels: Vec<Level> = times.iter().map(|&t| schedule.level(t)).collect();
+    param.check(&levels)?;
+    let loss = Dsm { param, weight: Weight::Likelihood };
+    let of_rows = |x: Tensor<D>| x.reshape([batch as isize, -1]).square().sum_dim(1).squeeze_dim::<1>(1);
+    let dim = z0.shape().num_elements() / batch.max(1);
+    let target = loss.targets(z0.clone(), eps.clone(), &levels);
+    let output = network(loss.inputs(corrupt(z0.clone(), eps, &levels), &levels), &levels);
+    let factors: Vec<f64> = loss.weights(schedule, times).iter().zip(weights).map(|(f, w)| 0.5 * (to - from) * f * w).collect();
+    let factors = Tensor::<1>::from_data(TensorData::new(factors, [batch]), &z0.device());
+    let (of_square, offset) = ends.prior(dim);
+    Ok(CrossEntropyRows { diffusion: of_rows(output - target) * factors, prior: of_rows(z0) * of_square + offset, start: ends.start(dim) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        NoiseSource, Philox,
+        guide::gradient,
+        latent::cross_entropy,
+        loss::{LossHistory, TimeSampler},
+        noise::stream,
+        schedule::{LinearGamma, Vp},
+    };
+    use burn::tensor::Device;
+
+    const ROWS: usize = 40_000;
+    /// `z ~ N(0, 1)`, `x = W z + R n`, seen at `X`.
+    const W: f64 = 1.5;
+    const R: f64 = 0.4;
+    const X: f64 = 0.8;
+
+    /// Mean and variance of the exact encoder `p(z | x)`.
+    fn encoder() -> (f64, f64) {
+        let variance = 1.0 / (1.0 + W * W / (R * R));
+        (variance * W * X / (R * R), variance)
+    }
+
+    fn column(values: Vec<f64>) -> Tensor<2> {
+        let rows = values.len();
+        Tensor::from_data(TensorData::new(values, [rows, 1]), &Device::flex())
+    }
+
+    fn normals(stream: u32) -> Vec<f64> {
+        let mut z = vec![0.0; ROWS];
+        Philox::new(11).fill_f64(0, 0, stream, &mut z);
+        z
+    }
+
+    /// Codes of the encoder, for a given mean.
+    fn codes(mean: Tensor<2>) -> Tensor<2> {
+        mean + column(normals(1)) * encoder().1.sqrt()
+    }
+
+    /// The exact denoiser of `N(0, 1)` on variance preserving levels is `alpha z`; `F` for it, times `gain`.
+    fn network(param: Param, gain: f64) -> impl Fn(Tensor<2>, &[Level]) -> Tensor<2> {
+        move |z, levels| {
+            let factor = |at: &Level| {
+                let c = param.coef(*at);
+                gain * (at.alpha - c.skip) / (c.out * c.input)
+            };
+            z * column(levels.iter().map(factor).collect())
+        }
+    }
+
+    fn mean_and_error(values: &[f64]) -> (f64, f64) {
+        let n = values.len() as f64;
+        let mean = values.iter().sum::<f64>() / n;
+        (mean, (values.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / n / n).sqrt())
+    }
+
+    fn host<const D: usize>(x: Tensor<D>) -> Vec<f64> {
+        x.into_data().iter::<f64>().collect()
+    }
+
+    /// Times from four densities with the weights that undo them.
+    fn draws(schedule: &dyn Schedule) -> Vec<(Vec<f64>, Vec<f64>)> {
+        let philox = Philox::new(5);
+        let mut draws: Vec<(Vec<f64>, Vec<f64>)> = [TimeSampler::Uniform {}, TimeSampler::LowDiscrepancy {}]
+            .map(|kind| (kind.times(schedule, philox, 0, ROWS), vec![1.0; ROWS]))
+            .into();
+        let (least, most) = schedule.span();
+        let logit_normal = TimeSampler::LogitNormal { mean: 0.3, std: 1.5 }.times(schedule, philox, 0, ROWS);
+        let weight = |t: &f64| {
+            let s = (t - least) / (most - least);
+            let z = ((s / (1.0 - s)).ln() - 0.3) / 1.5;
+            s * (1.0 - s) * 1.5 * (0.5 * z * z).exp() * std::f64::consts::TAU.sqrt()
+        };
+        let weights = logit_normal.iter().map(weight).collect();
+        draws.push((logit_normal, weights));
+        let mut history = LossHistory::new(4, 1).unwrap();
+        let bins = [0.1, 0.3, 0.6, 0.9].map(|s| least + s * (most - least));
+        history.update(schedule, &bins, &[1.0, 2.0, 0.5, 0.7]);
+        draws.push(history.times(schedule, philox, 0, ROWS));
+        draws
+    }
+
+    #[test]
+    fn the_mean_is_the_cross_entropy_and_the_bound_the_evidence() {
+        let (mean, variance) = encoder();
+        let square = mean * mean + variance;
+        let z0 = codes(column(vec![mean; ROWS]));
+        let eps = column(normals(stream::TRAIN));
+        let tau = std::f64::consts::TAU;
+        let entropy = 0.5 * (1.0 + (tau * variance).ln());
+        let evidence = -0.5 * ((tau * (W * W + R * R)).ln() + X * X / (W * W + R * R));
+        let reconstruction: Vec<f64> =
+            host(z0.clone()).iter().map(|z| -0.5 * ((tau * R * R).ln() + (X - W * z).powi(2) / (R * R))).collect();
+        // With uniform times the likelihood weight of VP rises to g^2 / sigma^2 = 1000 at its start.
+        let schedules: [(&dyn Schedule, f64); 2] = [(&LinearGamma::new(-10.0, 6.0).unwrap(), 0.02), (&Vp::new(0.1, 20.0).unwrap(), 0.2)];
+        for (schedule, precision) in schedules {
+            // The error of the exact denoiser under this encoder is in closed form.
+            let error = |at: Level| at.sigma.powi(4) * square + (at.alpha * at.sigma).powi(2);
+            let exact = cross_entropy(schedule, schedule.span(), 2000, 1, square, error).unwrap();
+            for (kind, (times, weights)) in draws(schedule).iter().enumerate() {
+                for param in [Param::Eps, Param::V] {
+                    let got = cross_entropy_rows(schedule, param, z0.clone(), eps.clone(), times, weights, network(param, 1.0)).unwrap();
+                    assert!((got.start - exact.start).abs() < 1e-12);
+                    let (prior, prior_error) = mean_and_error(&host(got.prior.clone()));
+                    assert!((prior - exact.prior).abs() < 5.0 * prior_error + 1e-6);
+                    let (diffusion, error) = mean_and_error(&host(got.diffusion.clone()));
+                    assert!((diffusion - exact.diffusion).abs() < 5.0 * error, "{kind} {param:?}: {diffusion} {}", exact.diffusion);
+                    assert!(error < precision * exact.diffusion, "{kind} {param:?}: {error}");
+                    let bound: Vec<f64> = host(got.total()).iter().zip(&reconstruction).map(|(c, r)| r + entropy - c).collect();
+                    let (bound, error) = mean_and_error(&bound);
+                    // The span starts with little noise, not with none: the data it then sees is that much wider.
+                    assert!((bound - evidence).abs() < 5.0 * error + 1e-3, "{kind} {param:?}: {bound} {evidence} {error}");
+                }
+            }
+        }
+    }
+
+    /// `E_q[-ln N(z; 0, 1)] = (ln tau + mean^2 + variance) / 2`, so its slope in the mean is the mean and in the log-variance half of the
+    /// variance. Both reach the encoder through the code alone.
+    #[test]
+    fn the_encoder_and_the_network_learn_from_it() {
+        let (mean, variance) = encoder();
+        let schedule = LinearGamma::new(-10.0, 6.0).unwrap();
+        let times = TimeSampler::default().times(&schedule, Philox::new(9), 0, ROWS);
+        let eps = column(normals(stream::TRAIN));
+        let total = |z0: Tensor<2>, gain: f64| {
+            cross_entropy_rows(&schedule, Param::Eps, z0, eps.clone(), &times, &[1.0; ROWS], network(Param::Eps, gain)).unwrap().total()
+        };
+        let of_codes = host(gradient(&codes(column(vec![mean; ROWS])), |z0| total(z0, 1.0)));
+        let (slope, error) = mean_and_error(&of_codes);
+        assert!((slope - mean).abs() < 5.0 * error && error < 0.05, "{slope} {mean} {error}");
+        let of_log_var: Vec<f64> = of_codes.iter().zip(normals(1)).map(|(g, n)| g * 0.5 * variance.sqrt() * n).collect();
+        let (slope, error) = mean_and_error(&of_log_var);
+        assert!((slope - 0.5 * variance).abs() < 5.0 * error && error < 0.02, "{slope} {variance} {error}");
+        // In the network, beside differences: the loss is quadratic in the gain, so they are exact.
+        let z0 = codes(column(vec![mean; ROWS]));
+        let of_gain = gradient(&column(vec![1.2]), |gain| {
+            let by_gain = |z: Tensor<2>, levels: &[Level]| network(Param::Eps, 1.0)(z, levels) * gain;
+            cross_entropy_rows(&schedule, Param::Eps, z0.clone(), eps.clone(), &times, &[1.0; ROWS], by_gain).unwrap().total().mean()
+        });
+        let at = |gain: f64| mean_and_error(&host(total(z0.clone(), gain))).0;
+        let expected = (at(1.3) - at(1.1)) / 0.2;
+        assert!((host(of_gain)[0] / expected - 1.0).abs() < 1e-3 && expected > 0.1, "{expected}");
+    }
+
+    #[test]
+    fn nonsense_is_refused() {
+        let schedule = LinearGamma::new(-10.0, 6.0).unwrap();
+        let z = || column(vec![0.5, -0.5]);
+        let run = |schedule: &dyn Schedule, times: &[f64], weights: &[f64]| {
+            cross_entropy_rows(schedule, Param::Eps, z(), z(), times, weights, |z, _| z)
+        };
+        assert!(run(&schedule, &[0.1, 0.9], &[1.0, 1.0]).is_ok());
+        assert!(run(&schedule, &[0.1], &[1.0, 1.0]).is_err() && run(&schedule, &[0.1, 0.9], &[1.0]).is_err());
+        assert!(run(&schedule, &[0.1, 1.1], &[1.0, 1.0]).is_err() && run(&schedule, &[0.1, f64::NAN], &[1.0, 1.0]).is_err());
+        assert!(run(&schedule, &[0.1, 0.9], &[1.0, -1.0]).is_err());
+        assert!(run(&crate::schedule::Flow::new(1.0).unwrap(), &[0.1, 0.9], &[1.0, 1.0]).is_err());
+    }
+}
