@@ -81,23 +81,28 @@ impl MonotoneGamma {
     /// gradient is that of `ln E[L^2]` in the curve between its ends, which stay.
     ///
     /// `losses` are the rows' own terms `L(t) = gamma'(t) err(gamma(t)) / 2` of the bound (weight
-    /// [`Likelihood`](crate::loss::Weight::Likelihood), half of it) at `times`, which should cover `[0, 1]` uniformly in each call,
-    /// best stratified. The mean of `L` does not depend on the curve, so the variance falls with `E[L^2] = 1/4 int err^2 / p dgamma`,
-    /// where `p = 1 / gamma'` is the density of sampled `gamma`: its gradient is `-E[L^2 d ln p(gamma_i)]` at fixed `gamma_i`.
-    /// Unlike the form of appendix I.2 it needs no gradient through the denoiser. The mean of `L^2` over the call is the unit, and
-    /// the baseline: `E[d ln p] = 0`.
+    /// [`Likelihood`](crate::loss::Weight::Likelihood), half of it) at `times`, which should cover `[0, 1]` uniformly, best
+    /// stratified; for a part of such a batch see [`variance_loss_about`](Self::variance_loss_about). The mean of `L` does not depend
+    /// on the curve, so the variance falls with `E[L^2] = 1/4 int err^2 / p dgamma`, where `p = 1 / gamma'` is the density of sampled
+    /// `gamma`: its gradient is `-E[L^2 d ln p(gamma_i)]` at fixed `gamma_i`. Unlike the form of appendix I.2 it needs no gradient
+    /// through the denoiser. The mean of `L^2` is the unit, and the baseline: `E[d ln p] = 0`.
     ///
     /// An unpaired time or loss is ignored; without a pair, or when every loss is 0, the gradient is 0.
     pub fn variance_loss(&self, times: &[f64], losses: &[f64]) -> Tensor<1> {
+        let n = times.len().min(losses.len());
+        self.variance_loss_about(times, losses, losses[..n].iter().map(|l| l * l).sum::<f64>() / n as f64)
+    }
+
+    /// As [`variance_loss`](Self::variance_loss) with a given `mean_square` of `L`, of earlier steps for instance: then the mean over
+    /// the parts of a batch is the batch's, whichever times a part holds. Without a positive one the gradient is 0.
+    pub fn variance_loss_about(&self, times: &[f64], losses: &[f64], mean_square: f64) -> Tensor<1> {
         let ends = self.ends.val().detach();
         let n = times.len().min(losses.len());
-        let mean = losses[..n].iter().map(|l| l * l).sum::<f64>() / n as f64;
-        if n == 0 {
+        if n == 0 || mean_square <= 0.0 {
             return Tensor::zeros([1], &ends.device());
         }
-        let unit = if mean == 0.0 { 1.0 } else { mean };
         let row = |values: Vec<f64>| Tensor::<1>::from_data(TensorData::new(values, [n]), &ends.device());
-        let weights = row(losses[..n].iter().map(|l| (l * l - mean) / unit / n as f64).collect());
+        let weights = row(losses[..n].iter().map(|l| (l * l / mean_square - 1.0) / n as f64).collect());
         let t = row(times[..n].to_vec());
         // The time at which the curve passes a fixed gamma, to first order in the network: dt = -dgamma / gamma'.
         let (gamma, slope) = self.curve(t.clone(), ends.clone());
@@ -238,6 +243,19 @@ mod tests {
             }
         }
         assert!(largest > 0.05, "{largest}");
+    }
+
+    #[test]
+    fn the_parts_of_a_batch_add_up() {
+        let network = bent().train();
+        let (times, losses) = terms(&network.to_schedule().unwrap(), 12, |gamma| 1.0 / (1.0 + gamma.exp()));
+        let gradient =
+            |loss: Tensor<1>| -> Vec<f64> { network.rates.val().grad(&loss.backward()).unwrap().into_data().iter::<f64>().collect() };
+        let mean = losses.iter().map(|l| l * l).sum::<f64>() / 12.0;
+        let part = |rows: std::ops::Range<usize>| gradient(network.variance_loss_about(&times[rows.clone()], &losses[rows], mean));
+        let (whole, first, second) = (gradient(network.variance_loss(&times, &losses)), part(0..3), part(3..12));
+        assert!(whole.iter().any(|g| g.abs() > 1e-3));
+        assert!(whole.iter().zip(first.iter().zip(&second)).all(|(w, (a, b))| (w - 0.25 * a - 0.75 * b).abs() < 1e-6));
     }
 
     /// From a variance of 0.36 to 0.01 squared means, on batches of 32 rows.
