@@ -9,7 +9,7 @@ use langevin_audio::{
     model::{Conditions, PriorNet},
     task::{Guidance, Prior},
 };
-use langevin_core::{Denoiser as _, Level, Philox, grid::Grid, solver::Solver};
+use langevin_core::{Denoiser as _, Level, Philox};
 use langevin_nn::{Constant, Init};
 
 /// A prior of the shipped size with untrained weights: the arithmetic is the same.
@@ -37,9 +37,10 @@ fn sampler(c: &mut Criterion) {
     let device = Device::flex();
     let prior = prior(&device);
     let conditions = Conditions { labels: vec![Some(7); 6], speakers: vec![Some(0); 6] };
-    let denoiser = prior.denoiser(&conditions, Guidance { label: 1.25, speaker: 1.25 });
-    let solver = Solver::from_name("dpmpp2m").expect("a known name");
-    let plan = prior.plan(&solver, &"karras".parse::<Grid>().expect("a known name"), 16).expect("walkable");
+    let sampling = prior.config.sampling.clone();
+    let denoiser = prior.denoiser(&conditions, Guidance { label: 1.25, speaker: 1.25 }, &sampling);
+    let run = prior.run(&sampling).expect("walkable");
+    let plan = run.plan().expect("the default solver compiles to a plan");
     let x = Tensor::<2>::ones([6, prior.codec.width()], &device);
     let mut group = c.benchmark_group("prior of 6 clips, 16 steps");
     group.sample_size(20);

@@ -1,5 +1,11 @@
 //! The `[model]` table of an audio config.
 
+use langevin_core::{
+    Param,
+    loss::{TimeSampler, Weight},
+    recipe::{Objective, Sampling},
+    schedule::ScheduleSpec,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::{Error, Result};
@@ -77,18 +83,13 @@ pub struct PriorConfig {
     pub drop: f64,
     /// Standard deviation of the codec's vectors after scaling.
     pub sigma_data: f64,
-    /// Mean of `ln sigma` in training (Karras et al. 2022).
-    pub p_mean: f64,
-    /// Standard deviation of `ln sigma` in training.
-    pub p_std: f64,
-    /// Least noise level of sampling.
-    pub sigma_min: f64,
-    /// Greatest noise level of sampling.
-    pub sigma_max: f64,
-    /// Default guidance weight; 1 is unguided.
-    pub guidance: f64,
-    /// Default number of sampling steps.
-    pub steps: usize,
+    /// How it is trained.
+    pub objective: Objective,
+    /// How it is sampled when a request says nothing else.
+    pub sampling: Sampling,
+    /// Says that it was distilled from another prior.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub distilled: Option<Distilled>,
     /// Names of the conditions.
     pub vocabulary: Vocabulary,
 }
@@ -103,15 +104,67 @@ impl Default for PriorConfig {
             condition: 512,
             drop: 0.12,
             sigma_data: 0.5,
-            p_mean: -0.5,
-            p_std: 1.3,
-            sigma_min: 0.01,
-            sigma_max: 40.0,
-            guidance: 2.0,
-            steps: 16,
+            objective: Objective {
+                schedule: ScheduleSpec::Edm { sigma_min: 0.01, sigma_max: 40.0 },
+                param: Param::Edm { sigma_data: 0.5 },
+                weight: Weight::Unit,
+                times: TimeSampler::LogNormal { p_mean: -0.5, p_std: 1.3 },
+                importance: None,
+                learned_variance: None,
+                learned_schedule: None,
+            },
+            sampling: Sampling { guidance: 2.0, ..Sampling::default() },
+            distilled: None,
             vocabulary: Vocabulary::default(),
         }
     }
+}
+
+impl PriorConfig {
+    fn check_objective(&self) -> Result<()> {
+        let objective = &self.objective;
+        if let Param::Edm { sigma_data } | Param::Consistency { sigma_data, .. } = objective.param
+            && sigma_data != self.sigma_data
+        {
+            let reason = format!("param says sigma_data = {sigma_data}, but the codec scales vectors to {}", self.sigma_data);
+            return Err(langevin_core::Error::Invalid { what: "objective", reason }.into());
+        }
+        // A distilled network is trained by its teacher; a consistency model has no denoising objective.
+        let checked = match self.distilled {
+            Some(_) => Objective { param: Param::X0, ..*objective },
+            None => *objective,
+        };
+        Ok(checked.check()?)
+    }
+
+    /// Numbers that the network returns for each number of the state: 2 with a learned variance.
+    pub const fn heads(&self) -> usize {
+        if self.objective.learned_variance.is_some() { 2 } else { 1 }
+    }
+}
+
+/// How a prior was distilled: what it can still do.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Distilled {
+    /// The way.
+    pub method: Distillation,
+    /// Name of the checkpoint it comes from.
+    pub from: String,
+    /// Guidance weight of its teacher, which is now part of it.
+    pub guidance: f64,
+    /// Steps it was distilled to; levels in between are unknown to a progressively distilled network.
+    pub steps: usize,
+}
+
+/// Ways of distillation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Distillation {
+    /// One step of the student is two of the teacher, again and again (Salimans & Ho 2022).
+    Progressive,
+    /// Every point of a path jumps to its start (Song et al. 2023).
+    Consistency,
 }
 
 /// From clips to vectors and back: loudness, log-mel, a fixed number of frames, principal components.
@@ -233,12 +286,8 @@ impl ModelConfig {
                 within("condition", c.condition as f64, 1.0, 8192.0)?;
                 within("drop", c.drop, 0.0, 1.0)?;
                 within("sigma_data", c.sigma_data, 1e-6, 1e6)?;
-                within("p_mean", c.p_mean, -20.0, 20.0)?;
-                within("p_std", c.p_std, 1e-6, 20.0)?;
-                within("sigma_min", c.sigma_min, 1e-9, 1e6)?;
-                within("sigma_max", c.sigma_max, c.sigma_min * 1.001, 1e9)?;
-                within("guidance", c.guidance, -100.0, 100.0)?;
-                within("steps", c.steps as f64, 1.0, 10_000.0)
+                c.check_objective()?;
+                Ok(c.sampling.check()?)
             }
             Self::Judge(c) => {
                 within("rate", f64::from(c.rate), 4000.0, 192_000.0)?;

@@ -4,7 +4,10 @@
 
 use std::{ops::ControlFlow, path::PathBuf};
 
-use burn::tensor::{Device, Tensor};
+use burn::{
+    module::Module as _,
+    tensor::{Device, Tensor},
+};
 use langevin_audio::{
     Error, Item, TARGET_RMS,
     config::{CodecConfig, PriorConfig},
@@ -15,9 +18,8 @@ use langevin_audio::{
 };
 use langevin_core::{
     Denoiser as _, Level, Philox, State as _,
-    grid::Grid,
     noise::{NoiseSource as _, stream},
-    solver::Solver,
+    recipe::{Objective, Sampling},
 };
 use langevin_nn::{Sampler as _, Trainable as _, weights};
 
@@ -45,17 +47,26 @@ fn recordings() -> Recordings {
 }
 
 fn task(batch: u32) -> (PriorConfig, PriorTask) {
+    task_with(batch, PriorConfig::default().objective)
+}
+
+fn task_with(batch: u32, objective: Objective) -> (PriorConfig, PriorTask) {
     let recordings = recordings();
     let codec =
         CodecConfig { n_fft: 256, window: 160, hop: 64, mels: 12, frames: 10, components: 6, griffin_lim: 3, ..CodecConfig::default() };
-    let config = PriorConfig { codec, width: 16, hidden: 24, blocks: 1, vocabulary: recordings.vocabulary(), ..PriorConfig::default() };
+    let vocabulary = recordings.vocabulary();
+    let config = PriorConfig { codec, width: 16, hidden: 24, blocks: 1, vocabulary, objective, ..PriorConfig::default() };
     let task = PriorTask::new(&config, 1, batch, None, &recordings, &recordings).unwrap();
     (config, task)
 }
 
 /// A prior whose weights are noise: untrained ones are zero at the output and would hide what the network is told.
 fn prior() -> Prior {
-    let (device, (config, task)) = (Device::flex(), task(8));
+    prior_of(task(8))
+}
+
+fn prior_of((config, task): (PriorConfig, PriorTask)) -> Prior {
+    let device = Device::flex();
     let net = task.init(1, &device);
     let values = weights::layout(&net).into_iter().zip(0..).map(|(slot, k)| {
         let mut values = vec![0f32; slot.len()];
@@ -63,8 +74,9 @@ fn prior() -> Prior {
         values.iter_mut().for_each(|v| *v *= 0.2);
         values
     });
-    let values = values.collect();
-    Prior::new(&config, &task.constants(), weights::import(net, values), &device).unwrap()
+    let net = weights::import(net, values.collect());
+    let constants = [task.constants(), task.estimates(&net, &device)].concat();
+    Prior::new(&config, &constants, net, &device).unwrap()
 }
 
 fn request() -> Request {
@@ -72,9 +84,7 @@ fn request() -> Request {
         label: None,
         speaker: None,
         guidance: Guidance { label: 1.5, speaker: 1.5 },
-        steps: 4,
-        solver: Solver::from_name("dpmpp2m").unwrap(),
-        grid: "karras".parse::<Grid>().unwrap(),
+        sampling: Sampling { steps: 4, ..Sampling::default() },
         seconds: None,
         seed: 3,
     }
@@ -142,7 +152,7 @@ fn requests_that_no_model_can_meet_are_refused() {
             assert!(matches!(refused(Request { guidance, ..request() }), Error::Setting { .. }), "{guidance:?}");
         }
     }
-    assert!(matches!(refused(Request { steps: 0, ..request() }), Error::Core(_)));
+    assert!(matches!(refused(Request { sampling: Sampling { steps: 0, ..Sampling::default() }, ..request() }), Error::Core(_)));
 }
 
 #[test]
@@ -159,7 +169,7 @@ fn a_run_can_be_stopped_between_evaluations() {
     };
     assert!(stop_at(2).is_break() && count.get() == 2);
     assert!(stop_at(usize::MAX).is_continue());
-    assert_eq!(count.get(), generation.plan().nfe(), "every evaluation is told");
+    assert_eq!(count.get(), generation.run().nfe(), "every evaluation is told");
 }
 
 /// `D = D(-,-) + w_l [D(l,-) - D(-,-)] + w_s [D(l,s) - D(l,-)]`, each term measured with weights that leave one variant.
@@ -170,7 +180,7 @@ fn guidance_is_the_weighted_sum_of_its_variants() {
     let at = Level::ve(0.7);
     let x = Tensor::<2>::zeros([3, prior.codec.width()], prior.device()).noise_like(&Philox::new(6), 0, stream::PRIOR);
     let estimate = |label: f64, speaker: f64| -> Vec<f32> {
-        let denoiser = prior.denoiser(&conditions, Guidance { label, speaker });
+        let denoiser = prior.denoiser(&conditions, Guidance { label, speaker }, &Sampling::default());
         denoiser.denoise(&x, at, 0).into_data().try_into_vec_as::<f32>().unwrap()
     };
     let (none, of_label, of_both) = (estimate(0.0, 0.0), estimate(1.0, 0.0), estimate(1.0, 1.0));
@@ -201,4 +211,119 @@ fn the_loss_of_a_batch_is_the_mean_over_its_cuts() {
     let (all, parts) =
         (task.validate(&net, 0..rows, &device)[0], task.validate(&net, 0..3, &device)[0] + task.validate(&net, 3..rows, &device)[0]);
     assert!((all - parts).abs() < 1e-4 * all && all > 0.0, "{all} {parts}");
+}
+
+/// Objectives as a config may name them.
+fn objectives() -> Vec<Objective> {
+    const LINEAR: &str = r#""schedule": {"kind": "linear", "steps": 100, "beta_start": 0.001, "beta_end": 0.2, "zero_terminal_snr": "#;
+    [
+        "{}".to_owned(),
+        r#"{"schedule": {"kind": "vp", "beta_min": 0.1, "beta_max": 20}, "param": {"kind": "eps"}, "weight": {"kind": "simple"}, "times": {"kind": "uniform"}}"#.to_owned(),
+        r#"{"schedule": {"kind": "vp", "beta_min": 0.1, "beta_max": 20}, "param": {"kind": "eps"}, "weight": {"kind": "likelihood"}, "times": {"kind": "log_normal", "p_mean": -0.5, "p_std": 1.3}}"#.to_owned(),
+        r#"{"schedule": {"kind": "sub_vp", "beta_min": 0.1, "beta_max": 20}, "param": {"kind": "x0"}, "weight": {"kind": "truncated"}, "times": {"kind": "low_discrepancy"}}"#.to_owned(),
+        r#"{"schedule": {"kind": "ve", "sigma_min": 0.01, "sigma_max": 40}, "param": {"kind": "edm", "sigma_data": 0.5}, "weight": {"kind": "min_snr", "gamma": 5}, "times": {"kind": "low_discrepancy"}}"#.to_owned(),
+        r#"{"schedule": {"kind": "flow", "shift": 1}, "param": {"kind": "flow"}, "times": {"kind": "logit_normal", "mean": 0, "std": 1}}"#.to_owned(),
+        format!(r#"{{{LINEAR}true}}, "param": {{"kind": "v"}}, "weight": {{"kind": "p2", "k": 1, "gamma": 1}}, "times": {{"kind": "uniform"}}}}"#),
+        format!(r#"{{{LINEAR}false}}, "param": {{"kind": "eps"}}, "times": {{"kind": "uniform"}}, "importance": {{"bins": 3, "quota": 2}}, "learned_variance": {{}}}}"#),
+    ]
+    .iter()
+    .map(|text| serde_json::from_str::<Objective>(text).unwrap_or_else(|e| panic!("{text}: {e}")))
+    .map(|objective| if objective == Objective::default() { PriorConfig::default().objective } else { objective })
+    .collect()
+}
+
+/// Every objective trains, validates, and its network is sampled by solvers and drivers to finite numbers.
+#[test]
+fn every_objective_trains_and_samples() {
+    let device = Device::flex();
+    for objective in objectives() {
+        objective.check().unwrap();
+        let (config, task) = task_with(8, objective);
+        let model = task.init(1, &device).train();
+        let loss = task.loss(&model, 3, 0..8, &device.clone().autodiff());
+        let gradients = weights::gradients(&model, &loss.backward()).unwrap();
+        let norm: f32 = gradients.iter().flatten().map(|g| g * g).sum();
+        assert!(norm.is_finite() && norm > 0.0 && loss.into_scalar::<f32>().is_finite(), "{objective:?}");
+        assert!(task.validate(&task.init(1, &device), 0..8, &device)[0].is_finite());
+
+        let prior = prior_of((config, task));
+        let discrete = objective.schedule.is_discrete();
+        let grid = if discrete { "trailing" } else { "linear" };
+        for (name, needs_signal) in [
+            ("ddim", false),
+            ("ddpm", false),
+            ("dpmpp2m", false),
+            ("ddpm-analytic", true),
+            ("pc", true),
+            ("adaptive", true),
+            ("ddpm-learned", true),
+        ] {
+            let sampling = Sampling { solver: name.parse().unwrap(), grid: grid.parse().unwrap(), steps: 6, ..Sampling::default() };
+            match Generation::new(&prior, &Request { sampling, ..request() }) {
+                Ok(_) => {
+                    let sampling = Sampling { solver: name.parse().unwrap(), grid: grid.parse().unwrap(), steps: 6, ..Sampling::default() };
+                    for sound in sounds(&prior, &Request { sampling, ..request() }, 0) {
+                        assert!(sound.samples.iter().all(|v| v.is_finite()), "{name}");
+                    }
+                }
+                // Refused with a reason: no signal at the start of the grid, or no learned variance.
+                Err(error) => assert!(needs_signal, "{name}, {objective:?}: {error}"),
+            }
+        }
+    }
+}
+
+#[test]
+fn importance_is_remembered_in_the_order_of_rows() {
+    let device = Device::flex();
+    let objective = *objectives().last().unwrap();
+    let run = |cuts: &[std::ops::Range<u32>], resume_at: Option<u32>| {
+        let (_, mut task) = task_with(8, objective);
+        let model = task.init(1, &device);
+        let mut losses = Vec::new();
+        for step in 0..6 {
+            if resume_at == Some(step) {
+                let memory = task.memory();
+                task = task_with(8, objective).1;
+                task.recall(&memory);
+            }
+            losses.push(
+                cuts.iter()
+                    .map(|rows| task.loss(&model, step, rows.clone(), &device).into_scalar::<f32>() * rows.len() as f32)
+                    .sum::<f32>(),
+            );
+            task.end_of_step(step);
+        }
+        (losses, task.memory())
+    };
+    let whole = run(&[0..4, 4..8], None);
+    assert!(whole.1.iter().all(|bin| bin.values.len() == 2), "three bins of two losses are full");
+    assert_eq!(run(&[4..8, 0..4], None).1, whole.1, "workers may finish in any order");
+    assert_eq!(run(&[0..4, 4..8], Some(4)), whole, "a resumed run goes on as if nothing had happened");
+}
+
+/// Outside its interval guidance costs nothing and changes nothing; rescaled estimates have the spread of unguided ones.
+#[test]
+fn guidance_can_be_limited_and_rescaled() {
+    let prior = prior();
+    let conditions = Conditions { labels: vec![Some(0), Some(2)], speakers: vec![Some(1), Some(0)] };
+    let x = Tensor::<2>::zeros([2, prior.codec.width()], prior.device()).noise_like(&Philox::new(6), 0, stream::PRIOR);
+    let estimate = |weight: f64, sigma: f64, sampling: &Sampling| -> Vec<f32> {
+        let denoiser = prior.denoiser(&conditions, Guidance { label: weight, speaker: weight }, sampling);
+        denoiser.denoise(&x, Level::ve(sigma), 0).into_data().try_into_vec_as::<f32>().unwrap()
+    };
+    let limited = Sampling { guidance_interval: Some([0.5, 2.0]), ..Sampling::default() };
+    assert_eq!(estimate(3.0, 0.1, &limited), estimate(1.0, 0.1, &Sampling::default()));
+    assert_eq!(estimate(3.0, 0.7, &limited), estimate(3.0, 0.7, &Sampling::default()));
+    assert_ne!(estimate(3.0, 0.7, &limited), estimate(1.0, 0.7, &Sampling::default()));
+    let spread = |values: &[f32]| {
+        let mean = values.iter().sum::<f32>() / values.len() as f32;
+        (values.iter().map(|v| (v - mean).powi(2)).sum::<f32>() / values.len() as f32).sqrt()
+    };
+    let rescaled = Sampling { guidance_rescale: 1.0, ..Sampling::default() };
+    let (guided, plain) = (estimate(5.0, 0.7, &rescaled), estimate(1.0, 0.7, &Sampling::default()));
+    let width = prior.codec.width();
+    for (a, b) in guided.chunks(width).zip(plain.chunks(width)) {
+        assert!((spread(a) / spread(b) - 1.0).abs() < 1e-4);
+    }
 }

@@ -7,6 +7,7 @@ mod env;
 mod models;
 mod output;
 mod report;
+mod sampling;
 mod settings;
 mod values;
 

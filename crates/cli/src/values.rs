@@ -37,6 +37,14 @@ pub(crate) fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a s
     scored.filter(|(score, _)| *score > 0.75).max_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, c)| c)
 }
 
+/// What an unknown key or name in a parser's message was meant to be: serde lists what it expected in backticks.
+pub(crate) fn meant(message: &str) -> Option<String> {
+    let (_, after) = message.split_once("unknown field `").or_else(|| message.split_once("unknown variant `"))?;
+    let (found, rest) = after.split_once('`')?;
+    let known = rest.split('`').skip(1).step_by(2);
+    nearest(found, known).map(|known| format!("did you mean `{known}`?"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -73,5 +81,13 @@ mod tests {
         assert_eq!(nearest("fsd-priro", names), Some("fsdd-prior"));
         assert_eq!(nearest("FSDD-VOCODR", names), Some("fsdd-vocoder"));
         assert_eq!(nearest("zebra", names), None);
+    }
+
+    #[test]
+    fn a_parsers_message_tells_what_was_meant() {
+        assert_eq!(meant("unknown field `stpes`, expected one of `solver`, `steps`"), Some("did you mean `steps`?".to_owned()));
+        assert_eq!(meant("x: unknown variant `linaer`, expected `linear` or `cosine`"), Some("did you mean `linear`?".to_owned()));
+        assert_eq!(meant("unknown field `zzz`, expected `a`"), None);
+        assert_eq!(meant("missing field `a`"), None);
     }
 }

@@ -34,6 +34,7 @@ pub mod noise;
 mod param;
 pub mod plan;
 pub mod process;
+pub mod recipe;
 pub mod schedule;
 pub mod selftest;
 pub mod solver;

@@ -25,6 +25,13 @@ pub enum Param {
         /// Standard deviation of the data, in its units.
         sigma_data: f64,
     },
+    /// A consistency model: the identity at the least noise (Song et al. 2023, appendix C), in variance exploding coordinates.
+    Consistency {
+        /// Standard deviation of the data, in its units.
+        sigma_data: f64,
+        /// Least noise `sigma / alpha`, where the path starts.
+        sigma_min: f64,
+    },
 }
 
 /// The three factors of `D(x) = skip * x + out * F(input * x)`.
@@ -63,11 +70,17 @@ impl Param {
                 let n = r * r + d * d;
                 (d * d / (n * a), r * d / n.sqrt(), 1.0 / (n.sqrt() * a))
             }
+            Self::Consistency { sigma_data: d, sigma_min } => {
+                let r = s / a;
+                let (gap, n) = (r - sigma_min, (r * r + d * d).sqrt());
+                (d * d / ((gap * gap + d * d) * a), d * gap / n, 1.0 / (n * a))
+            }
         };
         Coef { skip, out, input }
     }
 
-    /// What `F` is trained to return at a level: `coef` solved for `F` at the true `x0`.
+    /// What `F` is trained to return at a level: `coef` solved for `F` at the true `x0`. Not finite where `out` is 0: for a consistency
+    /// model at its least noise.
     pub fn target(self, at: Level) -> Target {
         let Level { alpha: a, sigma: s } = at;
         let (of_x0, of_eps) = match self {
@@ -76,7 +89,7 @@ impl Param {
             Self::V => (-s, a),
             Self::Score => (0.0, -1.0 / s),
             Self::Flow => (-1.0, 1.0),
-            Self::Edm { .. } => {
+            Self::Edm { .. } | Self::Consistency { .. } => {
                 let c = self.coef(at);
                 ((1.0 - c.skip * a) / c.out, -c.skip * s / c.out)
             }
@@ -95,7 +108,7 @@ impl Param {
     /// [`Error::ParamAtLevel`] names the first level whose coefficients are not finite (`Eps`, `Score`, `Edm` at `alpha = 0`,
     /// an invalid level, a `sigma_data` that is not positive).
     pub fn check(self, levels: &[Level]) -> Result<(), Error> {
-        if let Self::Edm { sigma_data } = self
+        if let Self::Edm { sigma_data } | Self::Consistency { sigma_data, .. } = self
             && !(sigma_data.is_finite() && sigma_data > 0.0)
         {
             return Err(Error::OutOfRange { name: "sigma_data", value: sigma_data, range: "a positive number" });
@@ -114,7 +127,15 @@ impl Param {
 mod tests {
     use super::*;
 
-    const KINDS: [Param; 6] = [Param::Eps, Param::X0, Param::V, Param::Score, Param::Flow, Param::Edm { sigma_data: 0.5 }];
+    const KINDS: [Param; 7] = [
+        Param::Eps,
+        Param::X0,
+        Param::V,
+        Param::Score,
+        Param::Flow,
+        Param::Edm { sigma_data: 0.5 },
+        Param::Consistency { sigma_data: 0.5, sigma_min: 0.01 },
+    ];
 
     #[test]
     fn denoising_the_target_returns_x0() {
@@ -141,10 +162,19 @@ mod tests {
     }
 
     #[test]
+    fn a_consistency_model_is_the_identity_at_its_least_noise() {
+        let kind = Param::Consistency { sigma_data: 0.5, sigma_min: 0.002 };
+        let c = kind.coef(Level::ve(0.002));
+        assert_eq!((c.skip, c.out), (1.0, 0.0));
+        let c = kind.coef(Level::ve(80.0));
+        assert!(c.skip < 1e-4 && (c.out - 0.5).abs() < 1e-3);
+    }
+
+    #[test]
     fn pure_noise_is_refused_only_where_it_divides_by_zero() {
         let noise = [Level::new(0.0, 1.0)];
         for kind in KINDS {
-            let singular = matches!(kind, Param::Eps | Param::Score | Param::Edm { .. });
+            let singular = matches!(kind, Param::Eps | Param::Score | Param::Edm { .. } | Param::Consistency { .. });
             assert_eq!(kind.check(&noise).is_err(), singular, "{kind:?}");
         }
         assert!(Param::Edm { sigma_data: 0.0 }.check(&[]).is_err());

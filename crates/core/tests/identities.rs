@@ -12,12 +12,20 @@ use langevin_core::{
     plan::Op,
     schedule::{Flow, LinearGamma, Schedule, SubVp, Table, Ve, Vp, VpCosine, betas},
     solver::{Ddim, Ddpm, Deis, DpmPp, Edm, Lms, Sa, Solver, UniPc},
+    variance::{ScoreMoments, mean_square_score},
 };
 
 fn mixture() -> GaussianMixture {
     let cov = |a: f64, b: f64, c: f64| vec![vec![a, b], vec![b, c]];
     GaussianMixture::new(vec![0.6, 0.4], vec![vec![0.8, -0.3], vec![-0.9, 0.4]], vec![cov(0.08, 0.02, 0.05), cov(0.04, -0.01, 0.09)])
         .unwrap()
+}
+
+/// The mixture's own score moments: those of a perfect network.
+fn moments() -> ScoreMoments {
+    let level = |i: u32| Level::vp_of_lambda(5.0 - f64::from(i));
+    let row = |at: Level| [at.alpha, at.sigma, at.sigma.powi(2) * mean_square_score(&mixture(), at).unwrap()];
+    ScoreMoments::from_rows(&(0..=10).map(|i| row(level(i))).collect::<Vec<_>>()).unwrap()
 }
 
 fn vp_nodes(steps: usize) -> Vec<Level> {
@@ -81,7 +89,7 @@ fn euler_is_a_straight_line_of_the_flow() {
 #[test]
 fn stochastic_pairs() {
     same(named("euler-a"), named("sde-dpmpp1m"), &ve_nodes(15));
-    same(Solver::Ddim(Ddim { eta: 1.0 }), named("ddpm"), &vp_nodes(15));
+    same(Solver::Ddim(Ddim { eta: 1.0, ..Ddim::default() }), named("ddpm"), &vp_nodes(15));
     let adams = Solver::Sa(Sa { predictor: 1, corrector: 0, tau: 1.0, ..Sa::default() });
     same(adams, named("sde-dpmpp1m"), &vp_nodes(15));
     same(Solver::Edm(Edm::default()), named("heun"), &ve_nodes(9));
@@ -92,7 +100,7 @@ fn stochastic_pairs() {
 fn full_noise_on_the_full_grid_is_ddpm() {
     let table = Table::from_betas(&betas::linear(1e-3, 0.2, 100)).unwrap();
     let nodes: Vec<Level> = (0..100).rev().map(|t| table.level(f64::from(t))).chain([Level::clean()]).collect();
-    same(Solver::Ddim(Ddim { eta: 1.0 }), Solver::Ddpm(Ddpm::default()), &nodes);
+    same(Solver::Ddim(Ddim { eta: 1.0, ..Ddim::default() }), Solver::Ddpm(Ddpm::default()), &nodes);
     let plan = named("ddpm").plan(&nodes).unwrap();
     let widths: Vec<f64> =
         plan.ops.iter().filter_map(|op| if let Op::Lin { terms, .. } = op { Some(terms.last()?.0) } else { None }).collect();
@@ -177,8 +185,8 @@ fn grids_that_cannot_be_walked_are_refused() {
     for bad in [
         Solver::Dpmpp(DpmPp { order: 4, ..DpmPp::default() }),
         Solver::Dpmpp(DpmPp { order: 0, ..DpmPp::default() }),
-        Solver::Ddim(Ddim { eta: 1.5 }),
-        Solver::Ddim(Ddim { eta: f64::NAN }),
+        Solver::Ddim(Ddim { eta: 1.5, ..Ddim::default() }),
+        Solver::Ddim(Ddim { eta: f64::NAN, ..Ddim::default() }),
         Solver::Edm(Edm { s_churn: -1.0, ..Edm::default() }),
         Solver::Sa(Sa { tau: f64::INFINITY, ..Sa::default() }),
         Solver::Lms(Lms { order: 5 }),
@@ -238,7 +246,7 @@ fn every_solver_on_every_grid_is_finite() {
         ("table", Box::new(Table::from_betas(&betas::linear(1e-4, 0.02, 1000)).unwrap())),
         ("zero terminal", Box::new(Table::from_betas(&betas::scaled_linear(0.000_85, 0.012, 1000)).unwrap().zero_terminal_snr().unwrap())),
     ];
-    let mixture = mixture();
+    let (mixture, moments) = (mixture(), moments());
     let (mut runs, mut refused) = (0usize, Vec::new());
     for (schedule_name, schedule) in &schedules {
         for grid_name in Grid::NAMES {
@@ -247,7 +255,7 @@ fn every_solver_on_every_grid_is_finite() {
                 let Ok(nodes) = grid.nodes(schedule.as_ref(), steps) else { continue };
                 let x = start(&nodes);
                 for (name, solver) in Solver::named() {
-                    match solver.plan(&nodes) {
+                    match solver.plan_with(&nodes, Some(&moments)) {
                         Ok(plan) => {
                             let y = plan.run(x[..4].to_vec(), &mixture, &Philox::new(steps as u64));
                             assert!(y.iter().all(|v| v.is_finite()), "{name}, {schedule_name}, {grid_name}, {steps} steps: {y:?}");

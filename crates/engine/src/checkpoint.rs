@@ -17,13 +17,16 @@ use crate::{Error, Result, card::Card, config::RunConfig};
 pub const FORMAT: u32 = 1;
 /// Largest file accepted, in bytes.
 const MAX_BYTES: u64 = 2 << 30;
+/// Most numbers of a tensor that is never stored in half precision.
+const SMALL: usize = 1024;
 const KEY: &str = "langevin";
 
 /// How weights are stored; arithmetic is f32 either way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Precision {
-    /// Half precision: half the size; values beyond 65504 are refused.
+    /// Half precision: half the size; values beyond 65504 are refused. Tensors of up to 1024 numbers stay in single precision: they cost
+    /// nothing, and normalisers and moments are among them.
     F16,
     /// Single precision.
     F32,
@@ -73,10 +76,16 @@ impl Checkpoint {
         let values =
             weights::export(model).map_err(|e| Error::Tensor { path: PathBuf::from(&config.name), name: e.name, problem: e.reason })?;
         let weights = weights::layout(model).into_iter().zip(values);
-        let mut tensors: BTreeMap<_, _> =
-            weights.map(|(l, values)| (format!("model.{}", l.name), HostTensor { shape: l.shape, values })).collect();
-        tensors.extend(constants.into_iter().map(|c| (format!("codec.{}", c.name), HostTensor { shape: c.shape, values: c.values })));
-        Ok(Self { source: PathBuf::from(&config.name), hash: String::new(), header: Header { format: FORMAT, config, card }, tensors })
+        let tensors = weights.map(|(l, values)| (format!("model.{}", l.name), HostTensor { shape: l.shape, values })).collect();
+        let source = PathBuf::from(&config.name);
+        Ok(Self { source, hash: String::new(), header: Header { format: FORMAT, config, card }, tensors }.with_constants(constants))
+    }
+
+    /// The checkpoint with more constants, which replace those of the same names.
+    #[must_use]
+    pub fn with_constants(mut self, constants: Vec<Constant>) -> Self {
+        self.tensors.extend(constants.into_iter().map(|c| (format!("codec.{}", c.name), HostTensor { shape: c.shape, values: c.values })));
+        self
     }
 
     /// Reads a file.
@@ -156,8 +165,7 @@ impl Checkpoint {
         let mut views = Vec::with_capacity(self.tensors.len());
         for (name, tensor) in &self.tensors {
             let (dtype, data) = match precision {
-                Precision::F32 => (Dtype::F32, tensor.values.iter().flat_map(|v| v.to_le_bytes()).collect::<Vec<u8>>()),
-                Precision::F16 => {
+                Precision::F16 if tensor.values.len() > SMALL => {
                     let halves: Vec<f16> = tensor.values.iter().map(|v| f16::from_f32(*v)).collect();
                     if halves.iter().any(|v| !v.is_finite()) {
                         return Err(Error::Tensor {
@@ -168,6 +176,7 @@ impl Checkpoint {
                     }
                     (Dtype::F16, halves.iter().flat_map(|v| v.to_le_bytes()).collect())
                 }
+                _ => (Dtype::F32, tensor.values.iter().flat_map(|v| v.to_le_bytes()).collect::<Vec<u8>>()),
             };
             views.push((name.clone(), Raw { dtype, shape: tensor.shape.clone(), data }));
         }

@@ -18,6 +18,7 @@ use crate::{
 pub const STATE_FILE: &str = "state.safetensors";
 const KEY: &str = "langevin-state";
 const CODEC: &str = "codec.";
+const MEMORY: &str = "memory.";
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -33,11 +34,18 @@ fn part(slot: &Slot, index: usize) -> &Vec<f32> {
     [&slot.raw, &slot.ema, &slot.first, &slot.second][index]
 }
 
-/// Saves weights, averages, moments and counters.
+/// Saves weights, averages, moments, counters, the codec's constants and the task's memory.
 ///
 /// # Errors
 /// [`Error::Io`]; an older state is then untouched.
-pub fn write(folder: &Path, config: &RunConfig, optimiser: &Optimiser, counters: &Counters, constants: &[Constant]) -> Result<()> {
+pub fn write(
+    folder: &Path,
+    config: &RunConfig,
+    optimiser: &Optimiser,
+    counters: &Counters,
+    constants: &[Constant],
+    memory: &[Constant],
+) -> Result<()> {
     let path = folder.join(STATE_FILE);
     let broken = |e: &dyn std::fmt::Display| Error::NotACheckpoint { path: path.clone(), reason: e.to_string() };
     let header = Header { config: config.clone(), counters: counters.clone() };
@@ -52,10 +60,11 @@ pub fn write(folder: &Path, config: &RunConfig, optimiser: &Optimiser, counters:
             views.push((format!("{name}.{}", layout.name), view));
         }
     }
-    let codec: Vec<Vec<u8>> = constants.iter().map(|c| c.values.iter().flat_map(|v| v.to_le_bytes()).collect()).collect();
-    for (constant, bytes) in constants.iter().zip(&codec) {
+    let kept = constants.iter().map(|c| (CODEC, c)).chain(memory.iter().map(|c| (MEMORY, c)));
+    let kept: Vec<_> = kept.map(|(of, c)| (of, c, c.values.iter().flat_map(|v| v.to_le_bytes()).collect::<Vec<u8>>())).collect();
+    for (of, constant, bytes) in &kept {
         let view = TensorView::new(Dtype::F32, constant.shape.clone(), bytes).map_err(|e| broken(&e))?;
-        views.push((format!("{CODEC}{}", constant.name), view));
+        views.push((format!("{of}{}", constant.name), view));
     }
     let bytes = safetensors::serialize(views, Some(HashMap::from([(KEY.to_owned(), json)]))).map_err(|e| broken(&e))?;
     write_whole(&path, &bytes)
@@ -115,12 +124,24 @@ pub fn config_of(folder: &Path) -> Result<RunConfig> {
 /// # Errors
 /// As [`config_of`].
 pub fn constants_of(folder: &Path) -> Result<Vec<Constant>> {
+    arrays_of(folder, CODEC)
+}
+
+/// What the task had learned from its losses.
+///
+/// # Errors
+/// As [`config_of`].
+pub fn memory_of(folder: &Path) -> Result<Vec<Constant>> {
+    arrays_of(folder, MEMORY)
+}
+
+fn arrays_of(folder: &Path, prefix: &str) -> Result<Vec<Constant>> {
     let path = folder.join(STATE_FILE);
     let bytes = std::fs::read(&path).map_err(Error::io(&path))?;
     let file = SafeTensors::deserialize(&bytes).map_err(|e| Error::NotACheckpoint { path: path.clone(), reason: e.to_string() })?;
     let mut constants = Vec::new();
     for (name, view) in file.iter() {
-        if let Some(name) = name.strip_prefix(CODEC) {
+        if let Some(name) = name.strip_prefix(prefix) {
             let values = floats(&path, name, &view)?;
             constants.push(Constant { name: name.to_owned(), shape: view.shape().to_vec(), values });
         }

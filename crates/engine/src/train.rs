@@ -97,6 +97,7 @@ pub fn train<T: Trainable>(task: &T, config: &RunConfig, options: &TrainOptions<
     let layout = weights::layout(&model);
     let (optimiser, mut counters) = if options.resume {
         let (slots, counters) = state::read(options.folder, config, &layout)?;
+        task.recall(&state::memory_of(options.folder)?);
         (Optimiser::from_slots(layout, slots), counters)
     } else {
         let fresh = Counters { step: 0, best_step: 0, best_score: None, loss_sum: 0.0, loss_count: 0 };
@@ -110,7 +111,7 @@ pub fn train<T: Trainable>(task: &T, config: &RunConfig, options: &TrainOptions<
 
     while counters.step < train.steps {
         if options.cancel.is_set() {
-            state::write(options.folder, config, &optimiser, &counters, &constants)?;
+            state::write(options.folder, config, &optimiser, &counters, &constants, &task.memory())?;
             progress.finish();
             return Err(Error::Interrupted { saved: Some(options.folder.to_owned()) });
         }
@@ -134,6 +135,7 @@ pub fn train<T: Trainable>(task: &T, config: &RunConfig, options: &TrainOptions<
             return Err(Error::Diverged { what: "gradient", step, value: norm });
         }
         model = weights::import(model, optimiser.collect(|s| &s.raw));
+        task.end_of_step(step);
         counters.step += 1;
         counters.loss_sum += loss;
         counters.loss_count += 1;
@@ -165,16 +167,30 @@ pub fn train<T: Trainable>(task: &T, config: &RunConfig, options: &TrainOptions<
             }
         }
         if counters.step.is_multiple_of(train.save_every) || last {
-            state::write(options.folder, config, &optimiser, &counters, &constants)?;
+            state::write(options.folder, config, &optimiser, &counters, &constants, &task.memory())?;
         }
     }
     progress.finish();
+    add_estimates(task, model, options)?;
     Ok(Outcome {
         model: options.folder.join(MODEL_FILE),
         best_step: counters.best_step,
         best_score: counters.best_score.unwrap_or(f64::NAN),
         seconds: started.elapsed().as_secs_f64(),
     })
+}
+
+/// Adds to the best checkpoint what a task estimates once from its weights.
+fn add_estimates<T: Trainable>(task: &T, model: T::Model, options: &TrainOptions<'_>) -> Result<()> {
+    let path = options.folder.join(MODEL_FILE);
+    let mut best = Checkpoint::read(&path)?;
+    let whole = best.clone();
+    let estimates = task.estimates(&best.load(model)?, options.device);
+    if estimates.is_empty() {
+        return Ok(());
+    }
+    whole.with_constants(estimates).write(&path, Precision::F32)?;
+    Ok(())
 }
 
 type Part = std::result::Result<(f64, Vec<Vec<f32>>), langevin_nn::WeightsError>;

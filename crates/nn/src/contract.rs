@@ -42,6 +42,22 @@ pub trait Trainable: Sync {
         Vec::new()
     }
 
+    /// Called once after each step, in order: a task that learns from its losses takes them in here, not while workers run.
+    fn end_of_step(&self, _step: u32) {}
+
+    /// What the task has learned from its losses, saved with the state of a run.
+    fn memory(&self) -> Vec<Constant> {
+        Vec::new()
+    }
+
+    /// Takes back what [`memory`](Self::memory) gave, when a run is resumed.
+    fn recall(&self, _memory: &[Constant]) {}
+
+    /// What is estimated once, from the best weights, and kept in the checkpoint beside [`constants`](Self::constants).
+    fn estimates(&self, _model: &Self::Model, _device: &Device) -> Vec<Constant> {
+        Vec::new()
+    }
+
     /// Names of the sums after the first.
     fn validation_names(&self) -> &'static [&'static str] {
         &[]

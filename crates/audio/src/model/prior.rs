@@ -43,7 +43,7 @@ pub struct Conditions {
 }
 
 impl PriorNet {
-    /// A network with initial weights for vectors of `data` numbers.
+    /// A network with initial weights for vectors of `data` numbers; with a learned variance it returns twice as many.
     pub fn new(config: &PriorConfig, data: usize, init: &mut Init<'_>) -> Self {
         let (width, condition) = (config.width, config.condition);
         let block = |init: &mut Init<'_>| Block {
@@ -60,11 +60,12 @@ impl PriorNet {
             mix: init.linear(condition, condition, 1.0),
             blocks: (0..config.blocks).map(|_| block(init)).collect(),
             modulate: init.linear(condition, 2 * width, 0.0),
-            output: init.linear(width, data, 0.0),
+            output: init.linear(width, data * config.heads(), 0.0),
         }
     }
 
-    /// Raw output, shape `[batch, data]`, of scaled vectors `x` of that shape at noise inputs `c_noise = ln(sigma) / 4`, one a row.
+    /// Raw output, shape `[batch, data * heads]`, of scaled vectors `x`, shape `[batch, data]`, at noise inputs
+    /// `c_noise = ln(sigma / alpha) / 4`, one a row.
     ///
     /// Modulation is computed once for each different condition and handed out to its rows: in sampling a whole batch has one or two.
     pub fn forward(&self, x: Tensor<2>, c_noise: &[f32], conditions: &Conditions) -> Tensor<2> {

@@ -3,10 +3,15 @@
 use std::ops::{ControlFlow, Range};
 
 use burn::tensor::Tensor;
-use langevin_core::{Level, MapX0, Philox, Plan, State as _, grid::Grid, noise::stream, solver::Solver};
+use langevin_core::{
+    Denoiser, Level, Philox, State as _,
+    drive::VarianceDenoiser,
+    noise::stream,
+    recipe::{Run, Sampling},
+};
 use langevin_nn::Sampler;
 
-use super::prior::{Guidance, Prior};
+use super::prior::{Guidance, GuidedPrior, Prior};
 use crate::{Error, Result, model::Conditions};
 
 /// Samples in a micro-batch. Guidance doubles them to 12 rows, two full tiles of the matrix kernel (6 rows each); larger batches gain
@@ -25,12 +30,8 @@ pub struct Request {
     pub speaker: Option<String>,
     /// Guidance weights.
     pub guidance: Guidance,
-    /// Sampling steps.
-    pub steps: usize,
-    /// How levels are walked.
-    pub solver: Solver,
-    /// Which levels are visited.
-    pub grid: Grid,
+    /// How noise becomes a sound; its guidance weight is the default of the two above and not read here.
+    pub sampling: Sampling,
     /// Duration in seconds; drawn with the sound when absent.
     pub seconds: Option<f64>,
     /// Seed.
@@ -54,8 +55,8 @@ pub struct Sound {
 #[derive(Debug)]
 pub struct Generation<'a> {
     prior: &'a Prior,
-    plan: Plan,
-    start: f64,
+    run: Run,
+    sampling: Sampling,
     noise: Philox,
     label: Option<usize>,
     speaker: Option<usize>,
@@ -83,11 +84,14 @@ impl<'a> Generation<'a> {
         {
             return Err(Error::Setting { name: "duration in seconds", value, least: shortest, most: longest });
         }
-        let plan = prior.plan(&request.solver, &request.grid, request.steps)?;
+        // What a distilled network refuses is the greater of the two weights.
+        let guidance = if request.guidance.label == 1.0 { request.guidance.speaker } else { request.guidance.label };
+        let sampling = Sampling { guidance, ..request.sampling.clone() };
+        let run = prior.run(&sampling)?;
         Ok(Self {
             prior,
-            plan,
-            start: prior.config.sigma_max,
+            run,
+            sampling,
             noise: Philox::new(request.seed),
             label,
             speaker,
@@ -96,9 +100,9 @@ impl<'a> Generation<'a> {
         })
     }
 
-    /// The plan, for `--dry-run` and manifests.
-    pub const fn plan(&self) -> &Plan {
-        &self.plan
+    /// The sampling run, for `--dry-run` and manifests.
+    pub const fn run(&self) -> &Run {
+        &self.run
     }
 
     /// Uniform numbers that dither sample `row` when it is written.
@@ -129,34 +133,29 @@ impl<'a> Generation<'a> {
 }
 
 impl Sampler for Generation<'_> {
-    type Raw = Vec<f32>;
+    type Raw = Result<Vec<f32>>;
     type Item = Result<Sound>;
 
     fn micro_batch(&self) -> u32 {
         MICRO_BATCH
     }
 
-    fn sample(&self, rows: Range<u32>, observe: &dyn Fn() -> ControlFlow<()>) -> ControlFlow<(), Vec<Vec<f32>>> {
+    fn sample(&self, rows: Range<u32>, observe: &dyn Fn() -> ControlFlow<()>) -> ControlFlow<(), Vec<Result<Vec<f32>>>> {
         let conditions = self.conditions(rows.clone());
         let width = self.prior.codec.width();
         let noise = self.noise.rows_from(rows.start);
-        // A wanted duration is a hard constraint on the last coordinate of every estimate.
-        let hold_duration = |x0: Tensor<2>, _: Level| match self.duration {
-            Some(value) => {
-                let [rows, width] = x0.dims();
-                let wanted = Tensor::full([rows, 1], value, &x0.device());
-                x0.slice_assign([0..rows, width - 1..width], wanted)
-            }
-            None => x0,
-        };
-        let denoiser = MapX0 { base: self.prior.denoiser(&conditions, self.guidance), map: hold_duration };
+        let denoiser = HoldDuration { base: self.prior.denoiser(&conditions, self.guidance, &self.sampling), value: self.duration };
         let start = Tensor::<2>::zeros([rows.len(), width], self.prior.device()).noise_like(&noise, 0, stream::PRIOR);
-        let vectors = self.plan.run_observed(start.mul_scalar(self.start), &denoiser, &noise, |_| observe())?;
+        let vectors = match self.run.sample(start.mul_scalar(self.run.start()), &denoiser, &noise, observe) {
+            Ok(vectors) => vectors?,
+            Err(error) => return ControlFlow::Continue(rows.map(|_| Err(error.clone().into())).collect()),
+        };
         let values = vectors.into_data().try_into_vec_as::<f32>().expect("a float tensor converts to f32");
-        ControlFlow::Continue(values.chunks(width).map(<[f32]>::to_vec).collect())
+        ControlFlow::Continue(values.chunks(width).map(|row| Ok(row.to_vec())).collect())
     }
 
-    fn finish(&self, row: u32, vector: Vec<f32>) -> Result<Sound> {
+    fn finish(&self, row: u32, vector: Result<Vec<f32>>) -> Result<Sound> {
+        let vector = vector?;
         let conditions = self.conditions(row..row + 1);
         let vocabulary = &self.prior.config.vocabulary;
         let name = |names: &[String], id: Option<usize>| id.map(|id| names[id].clone()).unwrap_or_default();
@@ -166,5 +165,33 @@ impl Sampler for Generation<'_> {
             speaker: name(&vocabulary.speakers, conditions.speakers[0]),
             samples: self.prior.codec.frontend().synthesise(&self.prior.codec.decode(&vector))?,
         })
+    }
+}
+
+/// A wanted duration as a hard constraint on the last coordinate of every estimate.
+struct HoldDuration<'a> {
+    base: GuidedPrior<'a>,
+    value: Option<f32>,
+}
+
+impl HoldDuration<'_> {
+    fn hold(&self, x0: Tensor<2>) -> Tensor<2> {
+        let Some(value) = self.value else { return x0 };
+        let [rows, width] = x0.dims();
+        let wanted = Tensor::full([rows, 1], value, &x0.device());
+        x0.slice_assign([0..rows, width - 1..width], wanted)
+    }
+}
+
+impl Denoiser<Tensor<2>> for HoldDuration<'_> {
+    fn denoise(&self, x: &Tensor<2>, at: Level, node: u32) -> Tensor<2> {
+        self.hold(self.base.denoise(x, at, node))
+    }
+}
+
+impl VarianceDenoiser<2> for HoldDuration<'_> {
+    fn denoise_with_share(&self, x: &Tensor<2>, at: Level, node: u32) -> (Tensor<2>, Option<Tensor<2>>) {
+        let (x0, share) = self.base.denoise_with_share(x, at, node);
+        (self.hold(x0), share)
     }
 }

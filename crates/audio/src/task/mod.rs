@@ -6,6 +6,7 @@ mod prior;
 mod score;
 mod train_judge;
 mod train_prior;
+mod vectors;
 
 pub use generate::{Generation, Request, Sound};
 pub use judge::{Judge, Judged};
@@ -13,6 +14,7 @@ pub use prior::{Guidance, Prior};
 pub use score::{Reference, Scores, score};
 pub use train_judge::JudgeTask;
 pub use train_prior::PriorTask;
+pub use vectors::Vectors;
 
 use langevin_core::{Philox, noise::stream};
 

@@ -1,15 +1,27 @@
 //! The trained prior as a denoiser of core.
 
+use std::ops::Range;
+
 use burn::tensor::{Device, Tensor};
-use langevin_core::{Denoiser, Level, Param, Plan, State as _, grid::Grid, loss::EdmLoss, schedule::Edm, solver::Solver};
+use langevin_core::{
+    Denoiser, Error as CoreError, Level, Param, State as _,
+    drive::VarianceDenoiser,
+    guide::rescale,
+    recipe::{Run, Sampling, Threshold},
+    schedule::Schedule,
+    variance::ScoreMoments,
+};
 use langevin_nn::Constant;
 
 use crate::{
     Result,
     codec::Codec,
-    config::PriorConfig,
+    config::{Distillation, PriorConfig},
     model::{Conditions, PriorNet},
 };
+
+/// Name of the checkpoint's constant that holds the score's moments, rows of alpha, sigma and `E |eps|^2` per number.
+pub(super) const MOMENTS: &str = "score_moments";
 
 /// Guidance weights of label and speaker; 1 is unguided, 0 ignores the condition.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -21,14 +33,21 @@ pub struct Guidance {
 }
 
 /// A trained prior: codec and network.
-#[derive(Debug)]
 pub struct Prior {
     /// Its config.
     pub config: PriorConfig,
     /// Its codec.
     pub codec: Codec,
     net: PriorNet,
+    schedule: Box<dyn Schedule + Send + Sync>,
+    moments: Option<ScoreMoments>,
     device: Device,
+}
+
+impl std::fmt::Debug for Prior {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Prior").field("config", &self.config).finish_non_exhaustive()
+    }
 }
 
 impl Prior {
@@ -39,7 +58,9 @@ impl Prior {
     pub fn new(config: &PriorConfig, constants: &[Constant], net: PriorNet, device: &Device) -> Result<Self> {
         config.vocabulary.check()?;
         let codec = Codec::from_constants(&config.codec, config.sigma_data, constants)?;
-        Ok(Self { config: config.clone(), codec, net, device: device.clone() })
+        let schedule = config.objective.schedule.build()?;
+        let moments = constants.iter().find(|c| c.name == MOMENTS).map(moments_of).transpose()?;
+        Ok(Self { config: config.clone(), codec, net, schedule, moments, device: device.clone() })
     }
 
     /// The device of the network.
@@ -52,29 +73,67 @@ impl Prior {
         langevin_nn::weights::count(&self.net)
     }
 
+    /// The curve of noise levels it was trained on.
+    pub fn schedule(&self) -> &dyn Schedule {
+        &*self.schedule
+    }
+
+    /// The moments of its score, where its checkpoint has them.
+    pub const fn moments(&self) -> Option<&ScoreMoments> {
+        self.moments.as_ref()
+    }
+
     /// Compiles a sampling run.
     ///
     /// # Errors
-    /// When the solver cannot walk that many steps.
-    pub fn plan(&self, solver: &Solver, grid: &Grid, steps: usize) -> Result<Plan> {
-        let schedule = Edm::new(self.config.sigma_min, self.config.sigma_max)?;
-        let nodes = grid.nodes(&schedule, steps)?;
-        self.param().check(&nodes)?;
-        Ok(solver.plan(&nodes)?)
+    /// When the method, the grid and this checkpoint do not go together.
+    pub fn run(&self, sampling: &Sampling) -> Result<Run> {
+        if let Some(distilled) = &self.config.distilled {
+            let refuse = |reason: String| Err(CoreError::Invalid { what: "sampling", reason }.into());
+            if sampling.guidance != 1.0 {
+                return refuse(format!(
+                    "this checkpoint was distilled with guidance {} inside; its own weight has to be 1",
+                    distilled.guidance
+                ));
+            }
+            if distilled.method == Distillation::Progressive
+                && (sampling.steps != distilled.steps || sampling.grid != self.config.sampling.grid)
+            {
+                return refuse(format!("this checkpoint was distilled to {} steps and knows their levels only", distilled.steps));
+            }
+        }
+        Ok(sampling.compile(&*self.schedule, self.param(), self.moments.as_ref(), self.config.heads() == 2)?)
     }
 
     /// What the network predicts.
     pub const fn param(&self) -> Param {
-        Param::Edm { sigma_data: self.config.sigma_data }
+        self.config.objective.param
     }
 
     /// The guided denoiser of a batch with these conditions.
-    pub fn denoiser<'a>(&'a self, conditions: &'a Conditions, guidance: Guidance) -> GuidedPrior<'a> {
+    pub fn denoiser<'a>(&'a self, conditions: &'a Conditions, guidance: Guidance, sampling: &Sampling) -> GuidedPrior<'a> {
         // D = D(-,-) + w_l [D(l,-) - D(-,-)] + w_s [D(l,s) - D(l,-)]; with equal weights the middle term vanishes and two
         // variants remain, the classifier-free guidance of core's `Guided`. All variants go through the network as one batch.
         let all = [(guidance.speaker, true, true), (guidance.label - guidance.speaker, true, false), (1.0 - guidance.label, false, false)];
-        GuidedPrior { prior: self, conditions, variants: all.into_iter().filter(|v| v.0 != 0.0).collect() }
+        GuidedPrior {
+            prior: self,
+            conditions,
+            variants: all.into_iter().filter(|v| v.0 != 0.0).collect(),
+            rescale: sampling.guidance_rescale,
+            guided_at: sampling.guided_at(),
+            threshold: sampling.threshold,
+        }
     }
+}
+
+fn moments_of(constant: &Constant) -> Result<ScoreMoments> {
+    let rows: Vec<[f64; 3]> = constant.values.chunks_exact(3).map(|row| [row[0], row[1], row[2]].map(f64::from)).collect();
+    Ok(ScoreMoments::from_rows(&rows)?)
+}
+
+/// The network's noise input at a level: `ln(sigma / alpha) / 4`, kept finite at the ends.
+pub(super) fn c_noise(at: Level) -> f32 {
+    (-0.25 * at.lambda()).clamp(-5.0, 5.0) as f32
 }
 
 /// The prior under guidance: a weighted sum of its estimates with and without conditions.
@@ -84,26 +143,44 @@ pub struct GuidedPrior<'a> {
     conditions: &'a Conditions,
     /// Weight of each variant, and whether it sees the label and the speaker.
     variants: Vec<(f64, bool, bool)>,
+    rescale: f64,
+    guided_at: Range<f64>,
+    threshold: Threshold,
 }
 
 impl Denoiser<Tensor<2>> for GuidedPrior<'_> {
-    fn denoise(&self, x: &Tensor<2>, at: Level, _node: u32) -> Tensor<2> {
+    fn denoise(&self, x: &Tensor<2>, at: Level, node: u32) -> Tensor<2> {
+        self.denoise_with_share(x, at, node).0
+    }
+}
+
+impl VarianceDenoiser<2> for GuidedPrior<'_> {
+    fn denoise_with_share(&self, x: &Tensor<2>, at: Level, _node: u32) -> (Tensor<2>, Option<Tensor<2>>) {
+        const UNGUIDED: [(f64, bool, bool); 1] = [(1.0, true, true)];
+        let variants = if self.guided_at.contains(&at.ve_sigma()) { self.variants.as_slice() } else { &UNGUIDED };
         let [rows, width] = x.dims();
-        let copies = self.variants.len();
+        let copies = variants.len();
         let see = |shown: bool, ids: &[Option<usize>]| ids.iter().map(move |id| id.filter(|_| shown)).collect::<Vec<_>>();
         let conditions = Conditions {
-            labels: self.variants.iter().flat_map(|v| see(v.1, &self.conditions.labels)).collect(),
-            speakers: self.variants.iter().flat_map(|v| see(v.2, &self.conditions.speakers)).collect(),
+            labels: variants.iter().flat_map(|v| see(v.1, &self.conditions.labels)).collect(),
+            speakers: variants.iter().flat_map(|v| see(v.2, &self.conditions.speakers)).collect(),
         };
         let c = self.prior.param().coef(at);
         let input = x.clone().mul_scalar(c.input);
         let input = if copies == 1 { input } else { Tensor::cat(vec![input; copies], 0) };
-        let c_noise = vec![EdmLoss::c_noise(at) as f32; rows * copies];
-        let raw = self.prior.net.forward(input, &c_noise, &conditions);
+        let raw = self.prior.net.forward(input, &vec![c_noise(at); rows * copies], &conditions);
         let parts: Vec<Tensor<2>> = (0..copies).map(|k| raw.clone().slice([k * rows..(k + 1) * rows, 0..width])).collect();
         // The variants' weights sum to 1, so the skip connection enters once.
         let mut terms = vec![(c.skip, x)];
-        terms.extend(parts.iter().zip(&self.variants).map(|(part, v)| (c.out * v.0, part)));
-        Tensor::lincomb(&terms)
+        terms.extend(parts.iter().zip(variants).map(|(part, v)| (c.out * v.0, part)));
+        let mut x0 = Tensor::lincomb(&terms);
+        let full = variants.iter().position(|v| v.1 && v.2);
+        if let (true, Some(full)) = (copies > 1 && self.rescale > 0.0, full) {
+            x0 = rescale(x0, Tensor::lincomb(&[(c.skip, x), (c.out, &parts[full])]), self.rescale);
+        }
+        // The variance is that of the conditional network: guidance moves means.
+        let share = (self.prior.config.heads() == 2)
+            .then(|| raw.slice([full.unwrap_or(0) * rows..(full.unwrap_or(0) + 1) * rows, width..2 * width]));
+        (self.threshold.apply(x0), share)
     }
 }

@@ -7,7 +7,6 @@ use langevin_audio::{
     loudest_rms,
     task::{Generation, Guidance, Judge, Judged, Reference, Request, Scores, score},
 };
-use langevin_core::{grid::Grid, solver::Solver};
 use langevin_engine::{Cancel, Workers, sample};
 
 use crate::{
@@ -15,6 +14,7 @@ use crate::{
     audio::{self, CheckpointArg},
     output,
     report::Failure,
+    sampling::SamplingArgs,
     settings::Settings,
     values,
 };
@@ -46,18 +46,8 @@ pub(crate) struct Args {
     /// Without a folder: clips for each pair of label and speaker
     #[arg(long, value_name = "N", default_value = "5", value_parser = values::whole(1..=10_000))]
     per_pair: u32,
-    /// Without a folder: guidance weight [default: the checkpoint's]
-    #[arg(long, value_name = "W", value_parser = values::number(0.0..=20.0))]
-    guidance: Option<f64>,
-    /// Without a folder: sampling steps [default: the checkpoint's]
-    #[arg(long, value_name = "N", value_parser = values::whole(1..=10_000))]
-    steps: Option<u32>,
-    /// Without a folder: solver
-    #[arg(long, value_name = "NAME", default_value = "dpmpp2m")]
-    solver: String,
-    /// Without a folder: grid of noise levels
-    #[arg(long, value_name = "NAME", default_value = "karras")]
-    grid: String,
+    #[command(flatten)]
+    sampling: SamplingArgs,
     #[command(flatten)]
     checkpoint: CheckpointArg,
     #[command(flatten)]
@@ -119,9 +109,8 @@ pub(super) fn run(args: &Args, settings: &Settings) -> Result<(), Failure> {
 
 fn generate(args: &Args, settings: &Settings, device: &burn::tensor::Device, workers: &Workers, cancel: &Cancel) -> Result<Set, Failure> {
     let (prior, _) = audio::open_prior(&args.checkpoint.checkpoint, device)?;
-    let solver = Solver::from_name(&args.solver)?;
-    let grid: Grid = args.grid.parse()?;
-    let weight = args.guidance.unwrap_or(prior.config.guidance);
+    let sampling = args.sampling.chosen(&prior.config.sampling)?;
+    let weight = sampling.guidance;
     let seed = args.seed.chosen(None, settings);
     let vocabulary = prior.config.vocabulary.clone();
     let pairs: Vec<_> = vocabulary.labels.iter().flat_map(|l| vocabulary.speakers.iter().map(move |s| (l.clone(), s.clone()))).collect();
@@ -132,14 +121,12 @@ fn generate(args: &Args, settings: &Settings, device: &burn::tensor::Device, wor
             label: Some(label.clone()),
             speaker: Some(speaker.clone()),
             guidance: Guidance { label: weight, speaker: weight },
-            steps: args.steps.map_or(prior.config.steps, |n| n as usize),
-            solver,
-            grid: grid.clone(),
+            sampling: sampling.clone(),
             seconds: None,
             seed,
         };
         let generation = Generation::new(&prior, &request)?;
-        set.network_evaluations = Some(generation.plan().nfe());
+        set.network_evaluations = Some(generation.run().nfe());
         for sound in sample(&generation, 0..args.per_pair, workers, cancel, &|| {})? {
             set.clips.push(sound?.samples);
             set.names.push((label.clone(), speaker.clone()));

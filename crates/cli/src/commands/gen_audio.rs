@@ -6,7 +6,7 @@ use langevin_audio::{
     WavFormat, encode_wav, loudest_rms,
     task::{Generation, Guidance, Judged, Prior, Request, Sound},
 };
-use langevin_core::{grid::Grid, solver::Solver};
+use langevin_core::recipe::Sampling;
 use langevin_engine::{Checkpoint, Shard, parallel::whole_micro_batches, sample, shard::Manifest};
 use langevin_nn::Sampler as _;
 use serde::Serialize;
@@ -16,6 +16,7 @@ use crate::{
     audio::{self, CheckpointArg},
     output,
     report::Failure,
+    sampling::SamplingArgs,
     settings::Settings,
     values,
 };
@@ -41,30 +42,20 @@ pub(crate) struct Args {
     /// Folder for the clips, or - for one clip on stdout
     #[arg(short, long, value_name = "DIR|-")]
     output: PathBuf,
-    /// Guidance weight of label and speaker: 1 is unguided, more is clearer and less varied [default: the checkpoint's]
-    #[arg(long, value_name = "W", value_parser = values::number(0.0..=20.0))]
-    guidance: Option<f64>,
     /// Guidance weight of the label alone
     #[arg(long, value_name = "W", value_parser = values::number(0.0..=20.0))]
     label_guidance: Option<f64>,
     /// Guidance weight of the speaker alone
     #[arg(long, value_name = "W", value_parser = values::number(0.0..=20.0))]
     speaker_guidance: Option<f64>,
-    /// Sampling steps [default: the checkpoint's]
-    #[arg(long, value_name = "N", value_parser = values::whole(1..=10_000))]
-    steps: Option<u32>,
-    /// Solver
-    #[arg(long, value_name = "NAME", default_value = "dpmpp2m")]
-    solver: String,
-    /// Grid of noise levels
-    #[arg(long, value_name = "NAME", default_value = "karras")]
-    grid: String,
     /// Duration in seconds; drawn with the sound when absent
     #[arg(long, value_name = "SECONDS", value_parser = values::number(0.001..=600.0))]
     duration: Option<f64>,
     /// Format of the samples in a file
     #[arg(long, value_enum, default_value = "pcm16")]
     format: Format,
+    #[command(flatten)]
+    sampling: SamplingArgs,
     #[command(flatten)]
     checkpoint: CheckpointArg,
     #[command(flatten)]
@@ -92,9 +83,7 @@ struct Effective {
     seed: u64,
     label: Option<String>,
     speaker: Option<String>,
-    solver: Solver,
-    grid: Grid,
-    steps: usize,
+    sampling: Sampling,
     network_evaluations: usize,
     label_guidance: f64,
     speaker_guidance: f64,
@@ -151,25 +140,22 @@ pub(super) fn run(args: &Args, settings: &Settings) -> Result<(), Failure> {
     if to_stdout && args.n != 1 {
         return Err(Failure::usage("output", format!("-o - writes one clip, but -n asks for {}", args.n)).help("give a folder, or -n 1"));
     }
-    let solver = Solver::from_name(&args.solver)?;
-    let grid: Grid = args.grid.parse()?;
     let cancel = settings.cancel();
     let device = settings.open_device()?;
     let (prior, checkpoint) = audio::open_prior(&args.checkpoint.checkpoint, &device)?;
     let seed = args.seed.chosen(None, settings);
-    let weight = |own: Option<f64>| own.or(args.guidance).unwrap_or(prior.config.guidance);
+    let sampling = args.sampling.chosen(&prior.config.sampling)?;
+    let weight = |own: Option<f64>| own.unwrap_or(sampling.guidance);
     let request = Request {
         label: args.label.clone(),
         speaker: args.speaker.clone(),
         guidance: Guidance { label: weight(args.label_guidance), speaker: weight(args.speaker_guidance) },
-        steps: args.steps.map_or(prior.config.steps, |n| n as usize),
-        solver,
-        grid,
+        sampling,
         seconds: args.duration,
         seed,
     };
     let generation = Generation::new(&prior, &request)?;
-    settings.explain(&generation.plan().explain());
+    settings.explain(&generation.run().explain());
     let effective = effective(args, settings, &request, &generation, &prior, &checkpoint);
     let shard = args.shard.part();
     let rows = shard.rows(args.n);
@@ -190,7 +176,7 @@ pub(super) fn run(args: &Args, settings: &Settings) -> Result<(), Failure> {
     }
     let started = std::time::Instant::now();
     let batches = whole_micro_batches(rows.clone(), generation.micro_batch()).len() as u64;
-    let progress = settings.progress(batches * generation.plan().nfe() as u64, "evaluations");
+    let progress = settings.progress(batches * generation.run().nfe() as u64, "evaluations");
     let sounds = sample(&generation, rows, &settings.workers()?, &cancel, &|| progress.advance());
     progress.finish();
     let sounds = sounds?.into_iter().collect::<Result<Vec<Sound>, _>>()?;
@@ -261,10 +247,8 @@ fn effective(
         seed: request.seed,
         label: request.label.clone(),
         speaker: request.speaker.clone(),
-        solver: request.solver,
-        grid: request.grid.clone(),
-        steps: request.steps,
-        network_evaluations: generation.plan().nfe(),
+        sampling: request.sampling.clone(),
+        network_evaluations: generation.run().nfe(),
         label_guidance: request.guidance.label,
         speaker_guidance: request.guidance.speaker,
         duration: request.seconds,

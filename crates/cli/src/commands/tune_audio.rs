@@ -3,7 +3,10 @@
 use std::ops::ControlFlow;
 
 use langevin_audio::task::{Generation, Guidance, Prior, Request};
-use langevin_core::{grid::Grid, solver::Solver};
+use langevin_core::{
+    recipe::{Method, Sampling},
+    solver::Solver,
+};
 use langevin_engine::{Cancel, Error, Workers, parallel::whole_micro_batches};
 use langevin_nn::Sampler as _;
 use serde::Serialize;
@@ -53,11 +56,12 @@ pub(super) fn run(args: &Args, settings: &Settings) -> Result<(), Failure> {
     let device = settings.open_device()?;
     let workers = settings.workers()?;
     let (prior, _) = audio::open_prior(&args.checkpoint.checkpoint, &device)?;
-    let weight = args.guidance.unwrap_or(prior.config.guidance);
+    let weight = args.guidance.unwrap_or(prior.config.sampling.guidance);
     let seed = args.seed.chosen(None, settings);
     let request = |solver: Solver, grid: &str, steps: usize| -> Result<Request, Failure> {
         let guidance = Guidance { label: weight, speaker: weight };
-        Ok(Request { label: None, speaker: None, guidance, steps, solver, grid: grid.parse::<Grid>()?, seconds: None, seed })
+        let sampling = Sampling { solver: Method::Solver(solver), grid: grid.parse()?, steps, ..prior.config.sampling.clone() };
+        Ok(Request { label: None, speaker: None, guidance, sampling, seconds: None, seed })
     };
     let (name, grid, steps) = REFERENCE;
     let reference = vectors(&prior, &request(Solver::from_name(name)?, grid, steps)?, args.samples, &workers, &cancel)?
@@ -74,7 +78,7 @@ pub(super) fn run(args: &Args, settings: &Settings) -> Result<(), Failure> {
                 let request = request(*how, grid, steps)?;
                 // A solver that cannot walk so few steps takes part with more.
                 let Ok(generation) = Generation::new(&prior, &request) else { continue };
-                let network_evaluations = generation.plan().nfe();
+                let network_evaluations = generation.run().nfe();
                 let Some(samples) = vectors(&prior, &request, args.samples, &workers, &cancel)? else { continue };
                 let distance = distance(&samples, &reference) / spread;
                 if distance <= args.tolerance {
@@ -116,7 +120,11 @@ fn vectors(prior: &Prior, request: &Request, samples: u32, workers: &Workers, ca
     let mut values = Vec::new();
     for part in workers.map(batches.len(), |k| generation.sample(batches[k].clone(), &|| cancel.check())) {
         match part {
-            ControlFlow::Continue(rows) => values.extend(rows.into_iter().flatten()),
+            ControlFlow::Continue(rows) => {
+                for row in rows {
+                    values.extend(row?);
+                }
+            }
             ControlFlow::Break(()) => return Err(Error::Interrupted { saved: None }.into()),
         }
     }

@@ -5,6 +5,7 @@ use std::{error::Error as StdError, io, path::Path};
 use langevin_core::selftest::SelftestError;
 
 use super::{Exit, Failure};
+use crate::values;
 
 impl From<langevin_engine::Error> for Failure {
     fn from(error: langevin_engine::Error) -> Self {
@@ -29,7 +30,8 @@ impl From<langevin_engine::Error> for Failure {
             E::Interrupted { .. } => (Exit::Interrupted, "interrupted", ""),
             _ => (Exit::Data, "engine", ""),
         };
-        finish(Self::new(exit, code, message), help, &error)
+        let meant = if code == "config" { values::meant(&message) } else { None };
+        finish(Self::new(exit, code, message), meant.as_deref().unwrap_or(help), &error)
     }
 }
 
@@ -41,7 +43,11 @@ impl From<langevin_core::Error> for Failure {
             E::UnknownName { .. } | E::OutOfRange { .. } | E::Grid { .. } | E::ParamAtLevel { .. } => Exit::Usage,
             _ => Exit::Data,
         };
-        finish(Self::new(exit, "diffusion", error.to_string()), "", &error)
+        let meant = match &error {
+            E::UnknownName { name, known, .. } => values::nearest(name, known.split(", ")).map(|known| format!("did you mean `{known}`?")),
+            _ => None,
+        };
+        finish(Self::new(exit, "diffusion", error.to_string()), meant.as_deref().unwrap_or_default(), &error)
     }
 }
 

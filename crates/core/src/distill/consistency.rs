@@ -1,26 +1,7 @@
-//! Consistency models: a network that jumps from any point of an ODE path to its start (Song et al. 2023).
+//! Consistency models: a network that jumps from any point of an ODE path to its start (Song et al. 2023). Their parameterisation is
+//! [`Param::Consistency`](crate::Param::Consistency).
 
-use crate::{Coef, Denoiser, Level, State};
-
-/// Parameterisation that is the identity at the least noise (Song et al. 2023, appendix C), in variance exploding coordinates.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct ConsistencyParam {
-    /// Standard deviation of the data, in its units.
-    pub sigma_data: f64,
-    /// Least noise, where the path starts.
-    pub sigma_min: f64,
-}
-
-impl ConsistencyParam {
-    /// Coefficients of `f(x) = skip x + out F(input x)`.
-    pub fn coef(self, at: Level) -> Coef {
-        let (sigma, data) = (at.ve_sigma(), self.sigma_data);
-        let gap = sigma - self.sigma_min;
-        let total = (sigma * sigma + data * data).sqrt();
-        let skip = data * data / (gap * gap + data * data);
-        Coef { skip: skip / at.alpha, out: data * gap / total, input: 1.0 / (total * at.alpha) }
-    }
-}
+use crate::{Denoiser, Level, State};
 
 /// The neighbour of `x` one step down its ODE path, by a Heun step of a teacher (consistency distillation, algorithm 2).
 ///
@@ -74,15 +55,6 @@ mod tests {
     fn example() -> GaussianMixture {
         let covs = vec![vec![vec![0.1, -0.06], vec![-0.06, 0.08]]; 2];
         GaussianMixture::new(vec![0.3, 0.7], vec![vec![1.0, -0.5], vec![-1.0, 0.5]], covs).unwrap()
-    }
-
-    #[test]
-    fn the_start_of_a_path_is_a_fixed_point() {
-        let param = ConsistencyParam { sigma_data: 0.5, sigma_min: 0.002 };
-        let c = param.coef(Level::ve(0.002));
-        assert_eq!((c.skip, c.out), (1.0, 0.0));
-        let c = param.coef(Level::ve(80.0));
-        assert!(c.skip < 1e-4 && (c.out - 0.5).abs() < 1e-3);
     }
 
     #[test]

@@ -3,5 +3,5 @@
 mod consistency;
 mod progressive;
 
-pub use consistency::{ConsistencyParam, consistency_pair, consistency_steps, pseudo_huber};
+pub use consistency::{consistency_pair, consistency_steps, pseudo_huber};
 pub use progressive::{Progressive, progressive_target};

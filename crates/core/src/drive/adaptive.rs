@@ -42,6 +42,17 @@ const TIMES: [f64; 6] = [0.2, 0.3, 0.8, 8.0 / 9.0, 1.0, 1.0];
 const ERROR: [f64; 7] = [71.0 / 57_600.0, 0.0, -71.0 / 16_695.0, 71.0 / 1_920.0, -17_253.0 / 339_200.0, 22.0 / 525.0, -1.0 / 40.0];
 
 impl Adaptive {
+    /// Refuses a tolerance that cannot be met.
+    ///
+    /// # Errors
+    /// [`Error::OutOfRange`] for one that is not positive.
+    pub fn check(&self) -> Result<(), Error> {
+        if !(self.tolerance.is_finite() && self.tolerance > 0.0) {
+            return Err(Error::OutOfRange { name: "tolerance", value: self.tolerance, range: "a positive number" });
+        }
+        Ok(())
+    }
+
     /// Carries a state from one level to another, either way; neither may be clean or pure noise.
     ///
     /// `norm` measures states and errors: root mean square, or the largest value. Levels between are those of
@@ -63,9 +74,7 @@ impl Adaptive {
                 return Err(Error::Grid { node, reason: "the ODE is solved between levels with alpha > 0 and sigma > 0" });
             }
         }
-        if !(self.tolerance.is_finite() && self.tolerance > 0.0) {
-            return Err(Error::OutOfRange { name: "tolerance", value: self.tolerance, range: "a positive number" });
-        }
+        self.check()?;
         let (start, end) = (from.ve_sigma().ln(), to.ve_sigma().ln());
         let slope = |y: &S, u: f64| {
             let at = level_between(from, to, u.exp());

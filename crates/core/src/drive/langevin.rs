@@ -59,19 +59,12 @@ pub struct PredictorCorrector {
 }
 
 impl PredictorCorrector {
-    /// Samples along nodes from most noise to least; the result is the last step without its noise.
+    /// Refuses what [`PredictorCorrector::sample`] cannot walk.
     ///
     /// # Errors
     /// [`Error::OutOfRange`] for a ratio that is not positive or more than eight corrections, [`Error::Grid`] for nodes that cannot be
     /// walked or lie at `alpha = 0`.
-    pub fn sample<S: State>(
-        &self,
-        x: S,
-        nodes: &[Level],
-        denoiser: &impl Denoiser<S>,
-        noise: &dyn NoiseSource,
-        norm: impl Fn(&S) -> f64,
-    ) -> Result<S, Error> {
+    pub fn check(&self, nodes: &[Level]) -> Result<(), Error> {
         let Corrector { snr, steps } = self.corrector;
         if !(snr.is_finite() && snr > 0.0) {
             return Err(Error::OutOfRange { name: "snr", value: snr, range: "a positive number" });
@@ -83,6 +76,23 @@ impl PredictorCorrector {
         if nodes[0].alpha == 0.0 {
             return Err(Error::Grid { node: 0, reason: "the score is not defined at alpha = 0 for a denoiser; start at alpha > 0" });
         }
+        Ok(())
+    }
+
+    /// Samples along nodes from most noise to least; the result is the last step without its noise.
+    ///
+    /// # Errors
+    /// As [`PredictorCorrector::check`].
+    pub fn sample<S: State>(
+        &self,
+        x: S,
+        nodes: &[Level],
+        denoiser: &impl Denoiser<S>,
+        noise: &dyn NoiseSource,
+        norm: impl Fn(&S) -> f64,
+    ) -> Result<S, Error> {
+        self.check(nodes)?;
+        let steps = self.corrector.steps;
         let mut x = x;
         let mut mean = x.clone();
         for (i, pair) in nodes.windows(2).enumerate() {

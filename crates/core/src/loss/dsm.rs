@@ -42,6 +42,14 @@ impl Dsm {
         x * factors
     }
 
+    /// The estimates `D = skip x + out F` of a batch from the network's output, one level a row.
+    pub fn estimates<const D: usize>(&self, x: Tensor<D>, output: Tensor<D>, levels: &[Level]) -> Tensor<D> {
+        mix(x, output, levels, |at| {
+            let c = self.param.coef(at);
+            (c.skip, c.out)
+        })
+    }
+
     /// Weights of the rows whose times are `times`, for [`weighted_mse`].
     pub fn weights(&self, schedule: &dyn Schedule, times: &[f64]) -> Vec<f64> {
         times.iter().map(|&t| self.weight.factor(self.param, schedule.level(t), schedule.g2(t))).collect()
@@ -53,13 +61,12 @@ pub fn corrupt<const D: usize>(x0: Tensor<D>, eps: Tensor<D>, levels: &[Level]) 
     mix(x0, eps, levels, |at| (at.alpha, at.sigma))
 }
 
-/// `mean_i w_i mean_j (output_ij - target_ij)^2`: the mean over a row, weighted, then over the batch; shape `[1]`.
+/// `mean_j (output_ij - target_ij)^2` of each row, shape `[batch]`.
 ///
 /// With a mask (1 where a value is real, 0 where it is padding; broadcastable), a row's mean is over its real values.
-pub fn weighted_mse<const D: usize>(output: Tensor<D>, target: Tensor<D>, mask: Option<Tensor<D>>, weights: &[f64]) -> Tensor<1> {
-    let device = output.device();
-    let [shape, batch] = [output.shape().num_elements(), weights.len()];
-    let per_row = shape / batch.max(1);
+pub fn row_mse<const D: usize>(output: Tensor<D>, target: Tensor<D>, mask: Option<Tensor<D>>) -> Tensor<1> {
+    let (batch, count) = (output.dims()[0], output.shape().num_elements());
+    let per_row = count / batch.max(1);
     let errors = (output - target).square();
     let of_rows = match mask {
         None => errors.reshape([batch, per_row]).mean_dim(1),
@@ -69,7 +76,13 @@ pub fn weighted_mse<const D: usize>(output: Tensor<D>, target: Tensor<D>, mask: 
             (errors * mask).reshape([batch, per_row]).sum_dim(1) / count
         }
     };
-    (of_rows * rows::<2>(weights, &device)).mean()
+    of_rows.reshape([batch])
+}
+
+/// `mean_i w_i mean_j (output_ij - target_ij)^2`: [`row_mse`], weighted, then its mean over the batch; shape `[1]`.
+pub fn weighted_mse<const D: usize>(output: Tensor<D>, target: Tensor<D>, mask: Option<Tensor<D>>, weights: &[f64]) -> Tensor<1> {
+    let weights = rows::<1>(weights, &output.device());
+    (row_mse(output, target, mask) * weights).mean()
 }
 
 /// One number a row, shape `[batch, 1, ...]`.

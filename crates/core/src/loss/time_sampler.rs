@@ -16,6 +16,10 @@ pub enum TimeSampler {
     Uniform {},
     /// Uniform over the span, rows stratified: `(i + u) / n` (Kingma et al. 2021, appendix I.1).
     LowDiscrepancy {},
+    /// Uniform in the half log-SNR over the span, rows stratified. It is the importance distribution of the likelihood weight `g^2`
+    /// (Song et al. 2021, "Maximum likelihood training", section 5.1): that weight by [`TimeSampler::density_weight`] is a constant
+    /// on `eps`, whatever the schedule (Kingma et al. 2021, eq. 18).
+    UniformLambda {},
     /// `ln sigma ~ N(p_mean, p_std^2)` in variance exploding coordinates (Karras et al. 2022, table 1).
     LogNormal {
         /// Mean of `ln sigma`.
@@ -58,8 +62,57 @@ impl TimeSampler {
         Ok(())
     }
 
+    /// As [`TimeSampler::check`], and refuses a schedule that the distribution does not fit.
+    ///
+    /// # Errors
+    /// Also [`Error::Invalid`] for a distribution uniform in `lambda` over a span in which `lambda` is infinite.
+    pub fn check_with(&self, schedule: &dyn Schedule) -> Result<(), Error> {
+        self.check()?;
+        if let Self::UniformLambda {} = self {
+            let (least, most) = schedule.span();
+            for t in [least, most] {
+                let lambda = schedule.level(t).lambda();
+                if !lambda.is_finite() {
+                    return Err(Error::Invalid {
+                        what: "time sampler",
+                        reason: format!(
+                            "no time is uniform in lambda on a schedule whose lambda is {lambda} at t = {t}; use another sampler"
+                        ),
+                    });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// What a row at time `t` is to be weighted by so that the expected loss is that of uniform times: one over the sampler's
+    /// density there, relative to uniform. Times that [`TimeSampler::times`] moved to the ends of the span are outside that density.
+    ///
+    /// # Errors
+    /// As [`TimeSampler::check_with`].
+    pub fn density_weight(&self, schedule: &dyn Schedule, t: f64) -> Result<f64, Error> {
+        self.check_with(schedule)?;
+        let (least, most) = schedule.span();
+        let at = schedule.level(t);
+        // -d lambda / dt, from d alpha / dt = f alpha and d sigma^2 / dt = 2 f sigma^2 + g^2.
+        let fall = |t: f64| 0.5 * schedule.g2(t) / (at.sigma * at.sigma);
+        let normal = |x: f64, mean: f64, std: f64| (-0.5 * ((x - mean) / std).powi(2)).exp() / (std * std::f64::consts::TAU.sqrt());
+        let density = match *self {
+            Self::Uniform {} | Self::LowDiscrepancy {} => return Ok(1.0),
+            Self::UniformLambda {} => fall(t) / (schedule.level(least).lambda() - schedule.level(most).lambda()),
+            Self::LogNormal { p_mean, p_std } => fall(t) * normal(-at.lambda(), p_mean, p_std),
+            Self::LogitNormal { mean, std } => {
+                let share = (t - least) / (most - least);
+                normal((share / (1.0 - share)).ln(), mean, std) / (share * (1.0 - share) * (most - least))
+            }
+        };
+        Ok(1.0 / (density * (most - least)))
+    }
+
     /// Times of a batch of `n` rows at training step `step`. Row `i` depends on the seed, the step and `i` (and on `n` for the
-    /// stratified kind alone). Levels outside the schedule's span are moved to its ends.
+    /// stratified kinds alone). Levels outside the schedule's span are moved to its ends.
+    ///
+    /// Of a schedule that [`TimeSampler::check_with`] refuses all times are the end with the least noise.
     pub fn times(&self, schedule: &dyn Schedule, philox: Philox, step: u32, n: usize) -> Vec<f64> {
         let (least, most) = schedule.span();
         let normal = |i: usize| {
@@ -68,7 +121,10 @@ impl TimeSampler {
             z[0]
         };
         let first = philox.uniform(0, step, stream::TIME);
+        let (high, low) = (schedule.level(least).lambda(), schedule.level(most).lambda());
         let time = |i: usize| match *self {
+            Self::UniformLambda {} if !(high - low).is_finite() => least,
+            Self::UniformLambda {} => schedule.t_of_lambda(high - (high - low) * ((i as f64 + first) / n as f64)).clamp(least, most),
             Self::Uniform {} => least + (most - least) * philox.uniform(i as u32, step, stream::TIME),
             Self::LowDiscrepancy {} => least + (most - least) * ((i as f64 + first) / n as f64),
             Self::LogNormal { p_mean, p_std } => schedule.t_of_lambda(-(p_mean + p_std * normal(i))).clamp(least, most),
@@ -104,6 +160,16 @@ impl LossHistory {
             }
         }
         Ok(Self { losses: vec![Vec::new(); bins], quota })
+    }
+
+    /// The losses of each bin, oldest first.
+    pub fn bins(&self) -> &[Vec<f64>] {
+        &self.losses
+    }
+
+    /// The losses of each bin, to be put back as [`LossHistory::bins`] gave them.
+    pub fn bins_mut(&mut self) -> &mut [Vec<f64>] {
+        &mut self.losses
     }
 
     /// Probability of each bin; uniform until every bin has its quota.
@@ -157,7 +223,8 @@ impl LossHistory {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::schedule::{Edm, Flow, Vp};
+    use crate::schedule::{Edm, Flow, LinearGamma, SubVp, Table, Ve, Vp, VpCosine, betas};
+    use crate::{Param, loss::Weight};
 
     #[test]
     fn stratified_times_fill_every_stratum() {
@@ -187,6 +254,61 @@ mod tests {
         let var = times.iter().map(|t| (t.ln() - mean).powi(2)).sum::<f64>() / 40_000.0;
         // Five standard errors.
         assert!((mean + 1.2).abs() < 5.0 * 1.2 / 200.0 && (var / 1.44 - 1.0).abs() < 5.0 * (2f64 / 40_000.0).sqrt());
+    }
+
+    /// `E[weight f(t)]` is the mean of `f` over the span, whatever the schedule.
+    #[test]
+    fn density_weights_make_up_for_the_density() {
+        let schedules: [&dyn Schedule; 6] = [
+            &Vp::new(0.1, 20.0).unwrap(),
+            &SubVp::new(0.1, 20.0).unwrap(),
+            &Ve::new(0.01, 50.0).unwrap(),
+            &Edm::new(0.5, 8.0).unwrap(),
+            &LinearGamma::new(-6.0, 6.0).unwrap(),
+            &Table::from_betas(&betas::linear(1e-3, 0.2, 100)).unwrap(),
+        ];
+        let n = 100_000;
+        for (k, schedule) in schedules.into_iter().enumerate() {
+            let (least, most) = schedule.span();
+            let f = |t: f64| 1.0 + ((t - least) / (most - least)).powi(2);
+            for sampler in [TimeSampler::UniformLambda {}, TimeSampler::LogitNormal { mean: 0.3, std: 2.0 }] {
+                let times = sampler.times(schedule, Philox::new(3), 0, n);
+                let of = |t: &f64| sampler.density_weight(schedule, *t).unwrap() * f(*t);
+                let mean = times.iter().map(of).sum::<f64>() / n as f64;
+                assert!((mean / (4.0 / 3.0) - 1.0).abs() < 0.02, "schedule {k}, {sampler:?}: {mean}");
+            }
+            // What is left of the likelihood weight is the same at all times: twice the span's lambda over its length.
+            let sampler = TimeSampler::UniformLambda {};
+            for t in [0.21, 0.77].map(|u| least + (most - least) * u) {
+                let at = schedule.level(t);
+                let of_eps = sampler.density_weight(schedule, t).unwrap() * Weight::Likelihood.factor(Param::Eps, at, schedule.g2(t));
+                let range = schedule.level(least).lambda() - schedule.level(most).lambda();
+                assert!((of_eps * (most - least) / (2.0 * range) - 1.0).abs() < 1e-9, "schedule {k} at {t}");
+            }
+        }
+        // A density sums to 1: log-normal levels, by the midpoint rule over the span.
+        let (edm, sampler) = (Edm::new(1e-3, 80.0).unwrap(), TimeSampler::LogNormal { p_mean: -1.2, p_std: 1.2 });
+        let step = (80.0 - 1e-3) / 1e6;
+        let density = |i: usize| 1.0 / sampler.density_weight(&edm, 1e-3 + step * (i as f64 + 0.5)).unwrap();
+        let total = (0..1_000_000).map(density).sum::<f64>() / 1e6;
+        assert!((total - 1.0).abs() < 1e-3, "{total}");
+        assert_eq!(TimeSampler::Uniform {}.density_weight(&edm, 3.0).unwrap(), 1.0);
+    }
+
+    #[test]
+    fn uniform_lambda_fills_its_strata_and_needs_a_finite_span() {
+        let schedule = Vp::new(0.1, 20.0).unwrap();
+        let sampler = TimeSampler::UniformLambda {};
+        let (high, low) = (schedule.level(1e-3).lambda(), schedule.level(1.0).lambda());
+        for (i, t) in sampler.times(&schedule, Philox::new(4), 3, 16).into_iter().enumerate() {
+            assert_eq!(((high - schedule.level(t).lambda()) / (high - low) * 16.0).floor() as usize, i);
+        }
+        for endless in [&Flow::new(1.0).unwrap() as &dyn Schedule, &VpCosine::new(0.008).unwrap()] {
+            let message = sampler.check_with(endless).unwrap_err().to_string();
+            assert!(message.contains("inf"), "{message}");
+            assert!(sampler.density_weight(endless, 0.5).is_err() && TimeSampler::Uniform {}.check_with(endless).is_ok());
+            assert!(sampler.times(endless, Philox::new(4), 3, 4).iter().all(|t| t.is_finite()));
+        }
     }
 
     #[test]

@@ -4,25 +4,36 @@ use std::marker::PhantomData;
 
 use super::Process;
 use crate::{
-    Level, NoiseSource, State,
+    Error, Level, NoiseSource, State,
     noise::stream,
     solver::{Reverse, Variance},
+    variance::ScoreMoments,
 };
 
 /// `x = alpha x0 + sigma eps`, with ancestral reverse steps (Ho et al. 2020).
 #[derive(Clone, Debug)]
 pub struct Gaussian<S> {
-    /// The noisiest level, where sampling starts.
-    pub start: Level,
-    /// Variance of the reverse step.
-    pub variance: Variance,
+    start: Level,
+    variance: Variance,
+    moments: Option<ScoreMoments>,
     state: PhantomData<fn() -> S>,
 }
 
 impl<S> Gaussian<S> {
-    /// A process that starts at a level.
-    pub const fn new(start: Level, variance: Variance) -> Self {
-        Self { start, variance, state: PhantomData }
+    /// A process whose sampling starts at the level `start`, the noisiest; `moments` are read by the analytic variance alone.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for the analytic variance without moments, or with a start at `alpha = 0`, where it is not defined.
+    pub fn new(start: Level, variance: Variance, moments: Option<ScoreMoments>) -> Result<Self, Error> {
+        if variance == Variance::Analytic {
+            if start.alpha == 0.0 {
+                return Err(Error::Invalid { what: "process", reason: "the analytic variance needs a start at alpha > 0".into() });
+            }
+            if moments.as_ref().is_none_or(|m| !m.is_complete()) {
+                return Err(Error::Invalid { what: "process", reason: "the analytic variance needs complete score moments".into() });
+            }
+        }
+        Ok(Self { start, variance, moments, state: PhantomData })
     }
 }
 
@@ -46,10 +57,7 @@ impl<S: State> Process for Gaussian<S> {
         if to.is_clean() {
             return S::lincomb(&terms);
         }
-        let variance = match self.variance {
-            Variance::Small => kernel.variance,
-            Variance::Large => kernel.forward_variance,
-        };
+        let variance = self.variance.of_step(from, to, self.moments.as_ref()).expect("`new` refused moments that are not complete");
         let eps = x.noise_like(noise, node, stream::STEP);
         terms.push((variance.sqrt(), &eps));
         S::lincomb(&terms)
@@ -70,11 +78,17 @@ mod tests {
         let covs = vec![vec![vec![0.1, -0.06], vec![-0.06, 0.08]]; 2];
         let mixture = GaussianMixture::new(vec![0.3, 0.7], vec![vec![1.0, -0.5], vec![-1.0, 0.5]], covs).unwrap();
         let levels = [Level::vp(0.001), Level::vp(0.2), Level::vp(0.7), Level::vp(0.99), Level::clean()];
-        for variance in [Variance::Small, Variance::Large] {
-            let process = Gaussian::new(levels[0], variance);
+        let mut moments = ScoreMoments::new(vec![Level::vp(0.9), Level::vp(0.1)]).unwrap();
+        assert!(Gaussian::<Vec<f64>>::new(levels[0], Variance::Analytic, Some(moments.clone())).is_err());
+        moments.add(0, &[0.3]);
+        moments.add(1, &[0.9]);
+        assert!(Gaussian::<Vec<f64>>::new(levels[0], Variance::Analytic, None).is_err());
+        assert!(Gaussian::<Vec<f64>>::new(Level::new(0.0, 1.0), Variance::Analytic, Some(moments.clone())).is_err());
+        for variance in [Variance::Small, Variance::Large, Variance::Analytic] {
+            let process = Gaussian::new(levels[0], variance, Some(moments.clone())).unwrap();
             let philox = Philox::new(3);
             let mut x = process.prior(&vec![0.0; 4], &philox);
-            let plan = Solver::Ddpm(Ddpm { variance }).plan(&levels).unwrap();
+            let plan = Solver::Ddpm(Ddpm { variance }).plan_with(&levels, Some(&moments)).unwrap();
             let expected = plan.run(x.clone(), &mixture, &philox);
             for (i, w) in levels.windows(2).enumerate() {
                 let estimate = mixture.denoise(&x, w[0], i as u32);

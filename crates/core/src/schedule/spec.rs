@@ -164,6 +164,14 @@ impl ScheduleSpec {
         Ok(Some(if zero { table.zero_terminal_snr()? } else { table }))
     }
 
+    /// Whether the schedule is a table with whole times.
+    pub const fn is_discrete(&self) -> bool {
+        matches!(
+            self,
+            Self::Linear { .. } | Self::ScaledLinear { .. } | Self::Cosine { .. } | Self::SigmoidBeta { .. } | Self::SigmoidAlphaBar { .. }
+        )
+    }
+
     /// The schedule.
     ///
     /// # Errors

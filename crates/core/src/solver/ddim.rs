@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Walk, kernel::Reverse};
-use crate::{Plan, noise::stream};
+use super::{Walk, ddpm::analytic, kernel::Reverse};
+use crate::{Error, Plan, noise::stream, variance::ScoreMoments};
 
 /// DDIM (Song et al. 2021, eq. 12), with noise `eta` times that of DDPM with the small variance.
 ///
@@ -13,10 +13,13 @@ use crate::{Plan, noise::stream};
 pub struct Ddim {
     /// Noise, from 0 (none, the default) to 1 (that of DDPM).
     pub eta: f64,
+    /// Analytic-DPM (Bao et al. 2022, theorem 1): draws the best variance of the kernel with this `eta` instead of `eta`'s own,
+    /// which is more than none also for `eta = 0`. Needs the [`ScoreMoments`] of a checkpoint; default no.
+    pub analytic: bool,
 }
 
 impl Ddim {
-    pub(super) fn compile(self, walk: Walk<'_>) -> Plan {
+    pub(super) fn compile(self, walk: Walk<'_>, moments: Option<&ScoreMoments>) -> Result<Plan, Error> {
         let mut plan = Plan::new();
         let (d, z) = (plan.reg(), plan.reg());
         for (i, from, to) in walk.steps() {
@@ -25,12 +28,14 @@ impl Ddim {
             // x_s = alpha_s D + sqrt(sigma_s^2 - variance) eps + noise, with eps = (x - alpha_t D) / sigma_t.
             let of_eps = (to.sigma * to.sigma - variance).max(0.0).sqrt() / from.sigma;
             let mut terms = vec![(of_eps, Plan::STATE), (to.alpha - of_eps * from.alpha, d)];
-            if variance > 0.0 {
+            // As in DDPM, the last step shows the mean.
+            let drawn = if self.analytic && !to.is_clean() { analytic(from, to, variance, moments)? } else { variance };
+            if drawn > 0.0 {
                 plan.noise(z, i, stream::STEP);
-                terms.push((variance.sqrt(), z));
+                terms.push((drawn.sqrt(), z));
             }
             plan.lin(Plan::STATE, terms);
         }
-        plan
+        Ok(plan)
     }
 }

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Walk, ddim::Ddim};
-use crate::{Plan, noise::stream};
+use crate::{Error, Plan, noise::stream};
 
 /// Euler's method on `dy/ds = (y - D) / s`, `y = x / alpha`, `s = sigma / alpha` (Karras et al. 2022, algorithm 1 without the
 /// second stage). The same steps as DDIM with `eta = 0` and as DPM-Solver++ of order 1; on flow levels it is Euler's method on the
@@ -13,8 +13,8 @@ use crate::{Plan, noise::stream};
 pub struct Euler {}
 
 impl Euler {
-    pub(super) fn compile(self, walk: Walk<'_>) -> Plan {
-        Ddim { eta: 0.0 }.compile(walk)
+    pub(super) fn compile(self, walk: Walk<'_>) -> Result<Plan, Error> {
+        Ddim::default().compile(walk, None)
     }
 }
 

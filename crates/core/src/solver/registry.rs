@@ -6,7 +6,7 @@ use super::{
     Bh, Consistency, Coordinates, Ddim, Ddpm, Deis, Dpm2, DpmPp, DpmPp2S, DpmPpSingle, Edm, Euler, EulerAncestral, Form, Heun, Lms, Pndm,
     Sa, Smooth, UniPc, Variance, Walk, check_unit,
 };
-use crate::{Error, Level, Plan};
+use crate::{Error, Level, Plan, variance::ScoreMoments};
 
 /// Any solver, as a config names it: a `kind` and its settings.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -56,7 +56,9 @@ impl Solver {
         vec![
             ("ddpm", Self::Ddpm(Ddpm::default())),
             ("ddpm-large", Self::Ddpm(Ddpm { variance: Variance::Large })),
+            ("ddpm-analytic", Self::Ddpm(Ddpm { variance: Variance::Analytic })),
             ("ddim", Self::Ddim(Ddim::default())),
+            ("ddim-analytic", Self::Ddim(Ddim { analytic: true, ..Ddim::default() })),
             ("euler", Self::Euler(Euler {})),
             ("euler-a", Self::EulerAncestral(EulerAncestral::default())),
             ("heun", Self::Heun(Heun::default())),
@@ -113,23 +115,37 @@ impl Solver {
         })
     }
 
+    /// Whether the solver's variance comes from the [`ScoreMoments`] of a checkpoint, so that it is compiled by [`Solver::plan_with`].
+    pub fn needs_moments(&self) -> bool {
+        matches!(self, Self::Ddpm(Ddpm { variance: Variance::Analytic }) | Self::Ddim(Ddim { analytic: true, .. }))
+    }
+
+    /// [`Solver::plan_with`] for a checkpoint without score moments.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn plan(&self, nodes: &[Level]) -> Result<Plan, Error> {
+        self.plan_with(nodes, None)
+    }
+
     /// Compiles the solver for a grid; nodes go from most noise to least, the last may be clean.
     ///
     /// Steps into clean data are of order 1 for every method that would divide by the noise there. Cost: the plan of 1000 steps takes well under a millisecond.
     ///
     /// # Errors
     /// [`Error::Grid`] for a grid that cannot be walked (fewer than two nodes, noise that does not fall, a level that is not
-    /// finite, `alpha = 0` where the solver divides by it), [`Error::OutOfRange`] for a setting.
-    pub fn plan(&self, nodes: &[Level]) -> Result<Plan, Error> {
+    /// finite, `alpha = 0` where the solver divides by it), [`Error::OutOfRange`] for a setting, [`Error::Invalid`] for a solver that
+    /// [needs moments](Solver::needs_moments) where there are none or they are empty.
+    pub fn plan_with(&self, nodes: &[Level], moments: Option<&ScoreMoments>) -> Result<Plan, Error> {
         let walk = Walk::new(nodes)?;
         self.check()?;
         if nodes[0].alpha == 0.0 && self.divides_by_alpha() {
             return Err(Error::Grid { node: 0, reason: "this solver divides by alpha; start at alpha > 0" });
         }
         let plan = match *self {
-            Self::Ddpm(s) => s.compile(walk),
-            Self::Ddim(s) => s.compile(walk),
-            Self::Euler(s) => s.compile(walk),
+            Self::Ddpm(s) => s.compile(walk, moments)?,
+            Self::Ddim(s) => s.compile(walk, moments)?,
+            Self::Euler(s) => s.compile(walk)?,
             Self::EulerAncestral(s) => s.compile(walk),
             Self::Heun(s) => s.compile(walk),
             Self::Dpm2(s) => s.compile(walk),
@@ -158,7 +174,9 @@ impl Solver {
     pub fn check(&self) -> Result<(), Error> {
         match *self {
             Self::Ddpm(_) | Self::Euler(_) | Self::Heun(_) | Self::Dpmpp2s(_) | Self::Pndm(_) => Ok(()),
-            Self::Ddim(Ddim { eta }) | Self::EulerAncestral(EulerAncestral { eta }) | Self::Dpm2(Dpm2 { eta }) => check_unit("eta", eta),
+            Self::Ddim(Ddim { eta, .. }) | Self::EulerAncestral(EulerAncestral { eta }) | Self::Dpm2(Dpm2 { eta }) => {
+                check_unit("eta", eta)
+            }
             Self::Edm(s) => s.check(),
             Self::Dpmpp(s) => s.check(),
             Self::DpmppSingle(s) => s.check(),
@@ -174,7 +192,8 @@ impl Solver {
     pub fn is_stochastic(&self) -> bool {
         match *self {
             Self::Ddpm(_) | Self::Consistency(_) => true,
-            Self::Ddim(Ddim { eta }) | Self::EulerAncestral(EulerAncestral { eta }) | Self::Dpm2(Dpm2 { eta }) => eta > 0.0,
+            Self::Ddim(Ddim { eta, analytic }) => eta > 0.0 || analytic,
+            Self::EulerAncestral(EulerAncestral { eta }) | Self::Dpm2(Dpm2 { eta }) => eta > 0.0,
             Self::Edm(s) => s.s_churn > 0.0,
             Self::Dpmpp(s) => s.sde,
             Self::Sa(s) => s.tau > 0.0,
@@ -185,7 +204,9 @@ impl Solver {
 
     fn divides_by_alpha(&self) -> bool {
         match *self {
-            Self::Ddpm(_) | Self::Ddim(_) | Self::Euler(_) | Self::Sa(_) | Self::Consistency(_) => false,
+            // The best variance of a step out of pure noise is a moment of the data that the score there does not hold.
+            Self::Ddpm(_) | Self::Ddim(_) => self.needs_moments(),
+            Self::Euler(_) | Self::Sa(_) | Self::Consistency(_) => false,
             Self::Heun(s) => s.coordinates == Coordinates::Exploding,
             Self::Dpmpp(s) => s.divides_by_alpha(),
             Self::DpmppSingle(s) => s.divides_by_alpha(),

@@ -62,8 +62,35 @@ impl ScoreMoments {
         }
     }
 
-    /// `E |score|^2 / d` at a level, by linear interpolation of `sigma^2 E|score|^2 / d` in `lambda`; none before any value of the
-    /// neighbouring levels was added.
+    /// Whether every level has a value, so that [`ScoreMoments::mean_square_score`] is known everywhere.
+    pub fn is_complete(&self) -> bool {
+        self.sums.iter().all(|(_, count)| *count > 0)
+    }
+
+    /// The moments as plain numbers, for a tensor of a checkpoint: a row `[alpha, sigma, E|eps|^2 / d]` a level, rising in noise.
+    /// Levels without a value are left out.
+    pub fn to_rows(&self) -> Vec<[f64; 3]> {
+        let known = self.levels.iter().zip(&self.sums).filter(|(_, (_, count))| *count > 0);
+        known.map(|(at, (sum, count))| [at.alpha, at.sigma, sum / *count as f64]).collect()
+    }
+
+    /// The moments of the rows that [`ScoreMoments::to_rows`] made. Values added to them weigh as if one had been added before.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for a moment that is negative or not finite, or as [`ScoreMoments::new`].
+    pub fn from_rows(rows: &[[f64; 3]]) -> Result<Self, Error> {
+        let mut moments = Self::new(rows.iter().map(|row| Level::new(row[0], row[1])).collect())?;
+        for (i, (sum, row)) in moments.sums.iter_mut().zip(rows).enumerate() {
+            if !(row[2].is_finite() && row[2] >= 0.0) {
+                return Err(Error::Invalid { what: "score moments", reason: format!("row {i} has the mean square {}", row[2]) });
+            }
+            *sum = (row[2], 1);
+        }
+        Ok(moments)
+    }
+
+    /// `E |score|^2 / d` at a level, by linear interpolation of `sigma^2 E|score|^2 / d` in `lambda` and its end beyond the ends;
+    /// none before any value of the neighbouring levels was added.
     pub fn mean_square_score(&self, at: Level) -> Option<f64> {
         let mean = |i: usize| self.sums.get(i).filter(|(_, n)| *n > 0).map(|(sum, n)| sum / *n as f64);
         let above = self.levels.partition_point(|l| l.lambda() > at.lambda());
@@ -119,9 +146,21 @@ mod tests {
         }
         moments.add(7, &[1.0]);
         moments.add(0, &[f64::NAN]);
+        let rows = moments.to_rows();
+        let back = ScoreMoments::from_rows(&rows).unwrap();
+        assert_eq!(back.to_rows(), rows);
+        for abar in [0.99, 0.9, 0.6, 0.3, 0.1, 0.001] {
+            assert_eq!(back.mean_square_score(Level::vp(abar)), moments.mean_square_score(Level::vp(abar)));
+        }
         let text = serde_json::to_string(&moments).unwrap();
         assert_eq!(serde_json::from_str::<ScoreMoments>(&text).unwrap(), moments);
         assert!(moments.mean_square_score(Level::vp(0.7)).is_some_and(f64::is_finite));
+        let mut partial = ScoreMoments::new(levels).unwrap();
+        partial.add(1, &[2.0]);
+        assert!(moments.is_complete() && !partial.is_complete() && ScoreMoments::from_rows(&partial.to_rows()).unwrap().is_complete());
+        for bad in [vec![], vec![[0.1, 1.0, f64::NAN]], vec![[0.1, 1.0, -0.1]], vec![[0.1, 1.0, 0.9], [0.9, 0.1, 0.5]]] {
+            assert!(ScoreMoments::from_rows(&bad).is_err(), "{bad:?}");
+        }
         assert!(ScoreMoments::new(vec![Level::vp(0.1), Level::vp(0.5)]).is_err() && ScoreMoments::new(vec![]).is_err());
     }
 }

@@ -122,14 +122,15 @@ pub(super) fn setup(run: &Run) -> Result<Setup, String> {
                 nodes.pop();
             }
             let targets = steps_to.clone().unwrap_or_else(|| nodes[1..].to_vec());
-            Solver::Ddim(Ddim { eta: run.config.eta.unwrap_or_else(|| infer::ddim_eta(run, output, &targets, clip)) })
+            let eta = run.config.eta.unwrap_or_else(|| infer::ddim_eta(run, output, &targets, clip));
+            Solver::Ddim(Ddim { eta, ..Ddim::default() })
         }
         "DDIMInverseScheduler" => {
             if run.config.clip_sample.unwrap_or(true) {
                 return Err("clipping inside an inversion".to_owned());
             }
             nodes.insert(0, table_end(run)?);
-            Solver::Ddim(Ddim { eta: 0.0 })
+            Solver::Ddim(Ddim::default())
         }
         "DPMSolverMultistepScheduler" | "EDMDPMSolverMultistepScheduler" => {
             nodes.push(of_sigma(run, end.ok_or("no sigmas")?));
