@@ -4,11 +4,7 @@
 use burn::tensor::{Tensor, TensorData};
 
 use super::cross_entropy::Ends;
-use crate::{
-    Error, Level, Param,
-    loss::{Dsm, Weight, corrupt},
-    schedule::Schedule,
-};
+use crate::{Error, schedule::Schedule};
 
 /// An unbiased estimate of the parts of `E_q[-ln p(z_0)]` for each row, in nats; their meaning is that of
 /// [`CrossEntropy`](super::CrossEntropy).
@@ -31,56 +27,47 @@ impl CrossEntropyRows {
 
 /// Estimates the cross-entropy of codes `z0` (shape `[batch, ...]`, sampled from the encoder) over a schedule's whole span.
 ///
-/// Row `i` is noised by `eps` (standard normal, of the same shape) to `times[i]`. `weights[i]` is the density of a uniform time over
-/// the span divided by the density that `times[i]` was drawn from: 1 for uniform and stratified times, what
-/// [`LossHistory::times`](crate::loss::LossHistory::times) returns for its own. `network` is given the noised codes, scaled for the
-/// parameterisation, and their levels; it returns `F`. In f32 `eps` and `v` keep their precision at little noise, `x0` does not.
+/// Each code is noised at a time of its own. `errors` are the squared errors `|F - F*|^2` of the network's output there, summed over
+/// a row, shape `[batch]` ([`Dsm`](crate::loss::Dsm) makes inputs and targets). `weights` are the factors of these errors under
+/// [`Weight::Likelihood`](crate::loss::Weight::Likelihood), over the density of the row's time relative to a uniform one: what
+/// [`Objective::draw`](crate::recipe::Objective::draw) returns. The prior is `N(0, I)`, so the schedule should end near unit variance.
+/// In f32 the errors of `eps` and `v` keep their precision at little noise, those of `x0` do not.
 ///
 /// # Errors
-/// [`Error::OutOfRange`] if an end of the span has no finite log-SNR, or for a time outside the span or a weight that is negative or
-/// not finite; [`Error::Invalid`] unless there is one time and one weight a row; [`Error::ParamAtLevel`].
+/// [`Error::OutOfRange`] if an end of the span has no finite log-SNR, or for a weight that is negative or not finite;
+/// [`Error::Invalid`] unless there is one error and one weight a row.
 pub fn cross_entropy_rows<const D: usize>(
     schedule: &dyn Schedule,
-    param: Param,
     z0: Tensor<D>,
-    eps: Tensor<D>,
-    times: &[f64],
+    errors: Tensor<1>,
     weights: &[f64],
-    network: impl FnOnce(Tensor<D>, &[Level]) -> Tensor<D>,
 ) -> Result<CrossEntropyRows, Error> {
     let (from, to) = schedule.span();
     let ends = Ends::new(schedule, (from, to))?;
-    let batch = z0.dims()[0];
-    if times.len() != batch || weights.len() != batch {
-        return Err(Error::Invalid { what: "batch", reason: format!("{batch} rows, {} times and {} weights", times.len(), weights.len()) });
-    }
-    if let Some(&value) = times.iter().find(|t| !(from..=to).contains(*t)) {
-        return Err(Error::OutOfRange { name: "time", value, range: "within the schedule's span" });
+    let (batch, found) = (z0.dims()[0], errors.dims()[0]);
+    if found != batch || weights.len() != batch {
+        return Err(Error::Invalid { what: "batch", reason: format!("{batch} codes, {found} errors and {} weights", weights.len()) });
     }
     if let Some(&value) = weights.iter().find(|w| !(w.is_finite() && **w >= 0.0)) {
         return Err(Error::OutOfRange { name: "weight", value, range: "0 or more" });
     }
-    let levels: Vec<Level> = times.iter().map(|&t| schedule.level(t)).collect();
-    param.check(&levels)?;
-    let loss = Dsm { param, weight: Weight::Likelihood };
-    let of_rows = |x: Tensor<D>| x.reshape([batch as isize, -1]).square().sum_dim(1).squeeze_dim::<1>(1);
     let dim = z0.shape().num_elements() / batch.max(1);
-    let target = loss.targets(z0.clone(), eps.clone(), &levels);
-    let output = network(loss.inputs(corrupt(z0.clone(), eps, &levels), &levels), &levels);
-    let factors: Vec<f64> = loss.weights(schedule, times).iter().zip(weights).map(|(f, w)| 0.5 * (to - from) * f * w).collect();
-    let factors = Tensor::<1>::from_data(TensorData::new(factors, [batch]), &z0.device());
+    // Half the integral over time is half the span times the mean.
+    let factors = weights.iter().map(|w| 0.5 * (to - from) * w).collect::<Vec<_>>();
+    let factors = Tensor::<1>::from_data(TensorData::new(factors, [batch]), &errors.device());
     let (of_square, offset) = ends.prior(dim);
-    Ok(CrossEntropyRows { diffusion: of_rows(output - target) * factors, prior: of_rows(z0) * of_square + offset, start: ends.start(dim) })
+    let squares = z0.reshape([batch, dim]).square().sum_dim(1).squeeze_dim::<1>(1);
+    Ok(CrossEntropyRows { diffusion: errors * factors, prior: squares * of_square + offset, start: ends.start(dim) })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::{
-        NoiseSource, Philox,
+        Level, NoiseSource, Param, Philox,
         guide::gradient,
         latent::cross_entropy,
-        loss::{LossHistory, TimeSampler},
+        loss::{Dsm, LossHistory, TimeSampler, Weight, corrupt},
         noise::stream,
         schedule::{LinearGamma, Vp},
     };
@@ -114,15 +101,26 @@ mod tests {
         mean + column(normals(1)) * encoder().1.sqrt()
     }
 
-    /// The exact denoiser of `N(0, 1)` on variance preserving levels is `alpha z`; `F` for it, times `gain`.
-    fn network(param: Param, gain: f64) -> impl Fn(Tensor<2>, &[Level]) -> Tensor<2> {
-        move |z, levels| {
-            let factor = |at: &Level| {
-                let c = param.coef(*at);
-                gain * (at.alpha - c.skip) / (c.out * c.input)
-            };
-            z * column(levels.iter().map(factor).collect())
-        }
+    /// The estimate for codes at times whose densities `undone` makes up for, with the exact denoiser of `N(0, 1)`: `alpha z` on variance
+    /// preserving levels. `gain` multiplies its output `F`.
+    fn estimate(
+        schedule: &dyn Schedule,
+        param: Param,
+        z0: &Tensor<2>,
+        (times, undone): &(Vec<f64>, Vec<f64>),
+        gain: Tensor<2>,
+    ) -> CrossEntropyRows {
+        let (loss, eps) = (Dsm { param, weight: Weight::Likelihood }, column(normals(stream::TRAIN)));
+        let levels: Vec<Level> = times.iter().map(|&t| schedule.level(t)).collect();
+        let exact = |at: &Level| {
+            let c = param.coef(*at);
+            (at.alpha - c.skip) / (c.out * c.input)
+        };
+        let input = loss.inputs(corrupt(z0.clone(), eps.clone(), &levels), &levels);
+        let output = input * column(levels.iter().map(exact).collect()) * gain;
+        let errors = (output - loss.targets(z0.clone(), eps, &levels)).square().squeeze_dim::<1>(1);
+        let weights: Vec<f64> = loss.weights(schedule, times).iter().zip(undone).map(|(w, u)| w * u).collect();
+        cross_entropy_rows(schedule, z0.clone(), errors, &weights).unwrap()
     }
 
     fn mean_and_error(values: &[f64]) -> (f64, f64) {
@@ -162,7 +160,6 @@ mod tests {
         let (mean, variance) = encoder();
         let square = mean * mean + variance;
         let z0 = codes(column(vec![mean; ROWS]));
-        let eps = column(normals(stream::TRAIN));
         let tau = std::f64::consts::TAU;
         let entropy = 0.5 * (1.0 + (tau * variance).ln());
         let evidence = -0.5 * ((tau * (W * W + R * R)).ln() + X * X / (W * W + R * R));
@@ -174,9 +171,9 @@ mod tests {
             // The error of the exact denoiser under this encoder is in closed form.
             let error = |at: Level| at.sigma.powi(4) * square + (at.alpha * at.sigma).powi(2);
             let exact = cross_entropy(schedule, schedule.span(), 2000, 1, square, error).unwrap();
-            for (kind, (times, weights)) in draws(schedule).iter().enumerate() {
+            for (kind, times) in draws(schedule).iter().enumerate() {
                 for param in [Param::Eps, Param::V] {
-                    let got = cross_entropy_rows(schedule, param, z0.clone(), eps.clone(), times, weights, network(param, 1.0)).unwrap();
+                    let got = estimate(schedule, param, &z0, times, column(vec![1.0]));
                     assert!((got.start - exact.start).abs() < 1e-12);
                     let (prior, prior_error) = mean_and_error(&host(got.prior.clone()));
                     assert!((prior - exact.prior).abs() < 5.0 * prior_error + 1e-6);
@@ -198,12 +195,9 @@ mod tests {
     fn the_encoder_and_the_network_learn_from_it() {
         let (mean, variance) = encoder();
         let schedule = LinearGamma::new(-10.0, 6.0).unwrap();
-        let times = TimeSampler::default().times(&schedule, Philox::new(9), 0, ROWS);
-        let eps = column(normals(stream::TRAIN));
-        let total = |z0: Tensor<2>, gain: f64| {
-            cross_entropy_rows(&schedule, Param::Eps, z0, eps.clone(), &times, &[1.0; ROWS], network(Param::Eps, gain)).unwrap().total()
-        };
-        let of_codes = host(gradient(&codes(column(vec![mean; ROWS])), |z0| total(z0, 1.0)));
+        let times = (TimeSampler::default().times(&schedule, Philox::new(9), 0, ROWS), vec![1.0; ROWS]);
+        let total = |z0: Tensor<2>, gain: Tensor<2>| estimate(&schedule, Param::Eps, &z0, &times, gain).total();
+        let of_codes = host(gradient(&codes(column(vec![mean; ROWS])), |z0| total(z0, column(vec![1.0]))));
         let (slope, error) = mean_and_error(&of_codes);
         assert!((slope - mean).abs() < 5.0 * error && error < 0.05, "{slope} {mean} {error}");
         let of_log_var: Vec<f64> = of_codes.iter().zip(normals(1)).map(|(g, n)| g * 0.5 * variance.sqrt() * n).collect();
@@ -211,11 +205,8 @@ mod tests {
         assert!((slope - 0.5 * variance).abs() < 5.0 * error && error < 0.02, "{slope} {variance} {error}");
         // In the network, beside differences: the loss is quadratic in the gain, so they are exact.
         let z0 = codes(column(vec![mean; ROWS]));
-        let of_gain = gradient(&column(vec![1.2]), |gain| {
-            let by_gain = |z: Tensor<2>, levels: &[Level]| network(Param::Eps, 1.0)(z, levels) * gain;
-            cross_entropy_rows(&schedule, Param::Eps, z0.clone(), eps.clone(), &times, &[1.0; ROWS], by_gain).unwrap().total().mean()
-        });
-        let at = |gain: f64| mean_and_error(&host(total(z0.clone(), gain))).0;
+        let of_gain = gradient(&column(vec![1.2]), |gain| total(z0.clone(), gain).mean());
+        let at = |gain: f64| mean_and_error(&host(total(z0.clone(), column(vec![gain])))).0;
         let expected = (at(1.3) - at(1.1)) / 0.2;
         assert!((host(of_gain)[0] / expected - 1.0).abs() < 1e-3 && expected > 0.1, "{expected}");
     }
@@ -223,14 +214,12 @@ mod tests {
     #[test]
     fn nonsense_is_refused() {
         let schedule = LinearGamma::new(-10.0, 6.0).unwrap();
-        let z = || column(vec![0.5, -0.5]);
-        let run = |schedule: &dyn Schedule, times: &[f64], weights: &[f64]| {
-            cross_entropy_rows(schedule, Param::Eps, z(), z(), times, weights, |z, _| z)
+        let run = |schedule: &dyn Schedule, errors: usize, weights: &[f64]| {
+            cross_entropy_rows(schedule, column(vec![0.5, -0.5]), Tensor::ones([errors], &Device::flex()), weights)
         };
-        assert!(run(&schedule, &[0.1, 0.9], &[1.0, 1.0]).is_ok());
-        assert!(run(&schedule, &[0.1], &[1.0, 1.0]).is_err() && run(&schedule, &[0.1, 0.9], &[1.0]).is_err());
-        assert!(run(&schedule, &[0.1, 1.1], &[1.0, 1.0]).is_err() && run(&schedule, &[0.1, f64::NAN], &[1.0, 1.0]).is_err());
-        assert!(run(&schedule, &[0.1, 0.9], &[1.0, -1.0]).is_err());
-        assert!(run(&crate::schedule::Flow::new(1.0).unwrap(), &[0.1, 0.9], &[1.0, 1.0]).is_err());
+        assert!(run(&schedule, 2, &[1.0, 0.0]).is_ok());
+        assert!(run(&schedule, 1, &[1.0, 1.0]).is_err() && run(&schedule, 2, &[1.0]).is_err());
+        assert!(run(&schedule, 2, &[1.0, -1.0]).is_err() && run(&schedule, 2, &[1.0, f64::NAN]).is_err());
+        assert!(run(&crate::schedule::Flow::new(1.0).unwrap(), 2, &[1.0, 1.0]).is_err());
     }
 }

@@ -13,12 +13,16 @@ pub use curve::LearnedGamma;
 use super::above;
 use crate::{Error, NoiseSource, Philox, noise::stream};
 
+/// What one unit of a stored number stands for. Adam moves every number by its learning rate, whatever its size: stored this way the
+/// curve finds its shape as fast as a denoiser beside it learns (measured: 1400 steps at 1e-3).
+const PACE: f64 = 30.0;
+
 /// `gamma(t)` as a network: `u = a t`, `y = u + sum_h c_h sigmoid(b_h u + d_h)` with positive `a, b, c`, scaled to its end points.
 #[derive(Module, Debug)]
 pub struct MonotoneGamma {
     /// `gamma` at `t = 0` and `t = 1`, shape `[2]`.
     ends: Param<Tensor<1>>,
-    /// `a` before its softplus, shape `[1, 1]`.
+    /// `a` before its softplus (this and the following over `PACE`), shape `[1, 1]`.
     slope: Param<Tensor<2>>,
     /// `b` before its softplus, shape `[1, hidden]`.
     rates: Param<Tensor<2>>,
@@ -40,7 +44,10 @@ impl MonotoneGamma {
         }
         let mut normals = vec![0f32; 2 * hidden];
         Philox::new(seed).fill(0, 0, stream::INIT, &mut normals);
-        let param = |values: Vec<f32>, shape: [usize; 2]| Param::from_tensor(Tensor::from_data(TensorData::new(values, shape), device));
+        let param = |values: Vec<f32>, shape: [usize; 2]| {
+            let stored: Vec<f32> = values.into_iter().map(|v| v / PACE as f32).collect();
+            Param::from_tensor(Tensor::from_data(TensorData::new(stored, shape), device))
+        };
         let (rates, shifts) = normals.split_at(hidden);
         // softplus(height) is about 1 / (10 hidden): the hidden units start as a small correction.
         let height = ((0.1 / hidden as f64).exp_m1()).ln() as f32;
@@ -63,10 +70,10 @@ impl MonotoneGamma {
         let n = t.dims()[0];
         let unit = Tensor::from_data(TensorData::new(vec![0f32, 1.0], [2]), &t.device());
         let all = Tensor::cat(vec![unit, t], 0).reshape([n + 2, 1]);
-        let positive = |p: &Param<Tensor<2>>| activation::softplus(p.val(), 1.0);
+        let positive = |p: &Param<Tensor<2>>| activation::softplus(p.val() * PACE, 1.0);
         let (a, b, c) = (positive(&self.slope), positive(&self.rates), positive(&self.heights));
         let u = all.matmul(a.clone());
-        let hidden = activation::sigmoid(u.clone().matmul(b.clone()) + self.shifts.val());
+        let hidden = activation::sigmoid(u.clone().matmul(b.clone()) + self.shifts.val() * PACE);
         let y = (u + hidden.clone().matmul(c.clone())).reshape([n + 2]);
         // dy/dt = a (1 + sum_h c_h b_h s_h (1 - s_h)).
         let rise = hidden.clone() * (-hidden + 1.0) * b;
@@ -117,7 +124,7 @@ impl MonotoneGamma {
     /// # Errors
     /// [`Error::OutOfRange`] if training has moved the end points out of order, or a weight is not finite.
     pub fn to_schedule(&self) -> Result<LearnedGamma, Error> {
-        let host = |p: &Param<Tensor<2>>| p.val().into_data().iter::<f64>().collect::<Vec<_>>();
+        let host = |p: &Param<Tensor<2>>| p.val().into_data().iter::<f64>().map(|v| PACE * v).collect::<Vec<_>>();
         let softplus = |x: f64| if x > 30.0 { x } else { x.exp().ln_1p() };
         let ends: Vec<f64> = self.ends.val().into_data().iter::<f64>().collect();
         above("gamma_min", ends[0], f64::NEG_INFINITY, "a finite number")?;
@@ -147,8 +154,8 @@ mod tests {
 
     fn bent() -> MonotoneGamma {
         let mut network = MonotoneGamma::new(-12.0, 5.0, 16, 3, &Device::flex()).unwrap();
-        let high = Tensor::<2>::ones([16, 1], &Device::flex()).mul_scalar(2.0);
-        let steep = network.rates.val().mul_scalar(4.0).add_scalar(3.0);
+        let high = Tensor::<2>::ones([16, 1], &Device::flex()).mul_scalar(2.0 / PACE);
+        let steep = network.rates.val().mul_scalar(4.0).add_scalar(3.0 / PACE);
         network.heights = Param::from_tensor(high);
         network.rates = Param::from_tensor(steep);
         network
@@ -228,7 +235,7 @@ mod tests {
         for field in fields {
             let got: Vec<f64> = field(&mut trained.clone()).val().grad(&grads).unwrap().into_data().iter::<f64>().collect();
             for (k, got) in got.into_iter().enumerate() {
-                let h = 0.01;
+                let h = 0.01 / PACE;
                 let shifted = |by: f64| {
                     let mut moved = network.clone();
                     let param = field(&mut moved);
@@ -238,11 +245,11 @@ mod tests {
                     moments(&moved.to_schedule().unwrap(), error).1.ln()
                 };
                 let expected = (shifted(h) - shifted(-h)) / (2.0 * h);
-                assert!((got - expected).abs() < 2e-4 * (0.05 + expected.abs()), "value {k}: {got} {expected}");
+                assert!((got - expected).abs() < 2e-4 * (0.05 * PACE + expected.abs()), "value {k}: {got} {expected}");
                 largest = largest.max(expected.abs());
             }
         }
-        assert!(largest > 0.05, "{largest}");
+        assert!(largest > 0.05 * PACE, "{largest}");
     }
 
     #[test]
@@ -258,7 +265,7 @@ mod tests {
         assert!(whole.iter().zip(first.iter().zip(&second)).all(|(w, (a, b))| (w - 0.25 * a - 0.75 * b).abs() < 1e-6));
     }
 
-    /// From a variance of 0.36 to 0.01 squared means, on batches of 32 rows.
+    /// From a variance of 0.36 to less than 0.018 squared means at a denoiser's learning rate, on batches of 32 rows.
     #[test]
     fn its_steps_lower_the_variance_and_not_the_mean() {
         let mixture = GaussianMixture::new(vec![0.4, 0.6], vec![vec![1.0], vec![-0.6]], vec![vec![vec![0.02]]; 2]).unwrap();
@@ -281,7 +288,7 @@ mod tests {
             let times = TimeSampler::default().times(&schedule, Philox::new(7), step, 32);
             let losses: Vec<f64> = times.iter().map(|&t| schedule.gamma(t)).map(|(gamma, slope)| 0.5 * slope * error(gamma)).collect();
             let grads = GradientsParams::from_grads(network.variance_loss(&times, &losses).backward(), &network);
-            network = adam.step(0.1, network, grads);
+            network = adam.step(3e-3, network, grads);
         }
         let last = moments(&network.to_schedule().unwrap(), error);
         let spread = |(mean, square): (f64, f64)| square / (mean * mean) - 1.0;
