@@ -1,7 +1,10 @@
 //! What users ask for: train a prior or a judge, generate, score.
 
+mod code;
 mod generate;
 mod judge;
+mod memory;
+mod moments;
 mod prior;
 mod score;
 mod train_judge;
