@@ -28,7 +28,7 @@ fn prior(device: &Device) -> Prior {
         constant("scale", vec![components], 1.0),
         Constant { name: "duration".to_owned(), shape: vec![4], values: vec![-1.0, 0.3, 0.1, 2.0] },
     ];
-    let net = PriorNet::new(&config, components + 1, &mut Init::new(1, device));
+    let net = PriorNet::new(&config, &mut Init::new(1, device));
     Prior::new(&config, &constants, net, device).expect("the constants fit the config")
 }
 

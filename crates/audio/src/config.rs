@@ -87,6 +87,9 @@ pub struct PriorConfig {
     pub objective: Objective,
     /// How it is sampled when a request says nothing else.
     pub sampling: Sampling,
+    /// Diffuses the code of an autoencoder instead of the codec's vector.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub latent: Option<LatentConfig>,
     /// Says that it was distilled from another prior.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub distilled: Option<Distilled>,
@@ -114,6 +117,7 @@ impl Default for PriorConfig {
                 learned_schedule: None,
             },
             sampling: Sampling { guidance: 2.0, ..Sampling::default() },
+            latent: None,
             distilled: None,
             vocabulary: Vocabulary::default(),
         }
@@ -123,10 +127,12 @@ impl Default for PriorConfig {
 impl PriorConfig {
     fn check_objective(&self) -> Result<()> {
         let objective = &self.objective;
+        // The autoencoder is trained towards a standard normal code.
+        let (state, scale) = if self.latent.is_some() { ("autoencoder", 1.0) } else { ("codec", self.sigma_data) };
         if let Param::Edm { sigma_data } | Param::Consistency { sigma_data, .. } = objective.param
-            && sigma_data != self.sigma_data
+            && sigma_data != scale
         {
-            let reason = format!("param says sigma_data = {sigma_data}, but the codec scales vectors to {}", self.sigma_data);
+            let reason = format!("param says sigma_data = {sigma_data}, but the {state} scales vectors to {scale}");
             return Err(langevin_core::Error::Invalid { what: "objective", reason }.into());
         }
         // A distilled network is trained by its teacher; a consistency model has no denoising objective.
@@ -137,9 +143,76 @@ impl PriorConfig {
         Ok(checked.check()?)
     }
 
+    /// Numbers of a codec vector.
+    pub const fn vector(&self) -> usize {
+        self.codec.components + 1
+    }
+
+    /// Numbers of the state that is diffused: the autoencoder's code, or else the codec's vector.
+    pub fn state(&self) -> usize {
+        self.latent.as_ref().map_or(self.vector(), |latent| latent.dim)
+    }
+
     /// Numbers that the network returns for each number of the state: 2 with a learned variance.
     pub const fn heads(&self) -> usize {
         if self.objective.learned_variance.is_some() { 2 } else { 1 }
+    }
+}
+
+/// Latent diffusion: an autoencoder between the codec's vectors and the diffusion (Rombach et al. 2022; Vahdat et al. 2021, LSGM).
+///
+/// The first `vae_steps` steps train the autoencoder towards a standard normal code, beside a diffusion that learns the code as it is. From
+/// then on the autoencoder either stays, or both minimise one bound.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LatentConfig {
+    /// Numbers of a code.
+    pub dim: usize,
+    /// Width of encoder and decoder.
+    pub hidden: usize,
+    /// Residual layers of each.
+    pub layers: usize,
+    /// Steps of the first stage.
+    pub vae_steps: u32,
+    /// Weight of the code's divergence from a standard normal in the first stage; 1 is the bound.
+    pub kl: f64,
+    /// Whether autoencoder and diffusion are then trained together on the evidence bound (LSGM). It needs the weight `likelihood`.
+    pub joint: bool,
+}
+
+impl Default for LatentConfig {
+    fn default() -> Self {
+        Self { dim: 32, hidden: 256, layers: 2, vae_steps: 1000, kl: 1.0, joint: false }
+    }
+}
+
+impl LatentConfig {
+    /// Refuses numbers that build no autoencoder, and an objective that is no bound where one is needed.
+    fn check(&self, objective: &Objective) -> Result<()> {
+        within("latent.dim", self.dim as f64, 1.0, 4096.0)?;
+        within("latent.hidden", self.hidden as f64, 1.0, 32_768.0)?;
+        within("latent.layers", self.layers as f64, 0.0, 64.0)?;
+        within("latent.kl", self.kl, 0.0, 1000.0)?;
+        within("latent.vae_steps", f64::from(self.vae_steps), if self.joint { 0.0 } else { 1.0 }, 1e9)?;
+        if !self.joint {
+            return Ok(());
+        }
+        let refuse = |reason: String| Err(langevin_core::Error::Invalid { what: "latent.joint", reason }.into());
+        if objective.weight != Weight::Likelihood {
+            return refuse("only the weight `likelihood` bounds the evidence that both networks share; set objective.weight to it".into());
+        }
+        if objective.schedule.is_discrete() {
+            return refuse("the bound is one in continuous time; use a continuous schedule (vdm, vp)".into());
+        }
+        let schedule = objective.schedule.build()?;
+        let (least, most) = (schedule.level(schedule.span().0), schedule.level(schedule.span().1));
+        if !(least.lambda().is_finite() && most.lambda().is_finite()) {
+            return refuse("the bound is infinite where the log-SNR is; use a schedule that starts and ends with both (vdm, vp)".into());
+        }
+        if (most.alpha.powi(2) + most.sigma.powi(2) - 1.0).abs() > 1e-2 {
+            return refuse(format!("the prior is a standard normal, but this schedule ends at sigma = {}; use vdm or vp", most.sigma));
+        }
+        Ok(())
     }
 }
 
@@ -264,9 +337,6 @@ impl ModelConfig {
     /// # Errors
     /// [`Error::Setting`] names the first one.
     pub fn check(&self) -> Result<()> {
-        let within = |name: &'static str, value: f64, least: f64, most: f64| {
-            if (least..=most).contains(&value) { Ok(()) } else { Err(Error::Setting { name, value, least, most }) }
-        };
         match self {
             Self::Prior(c) => {
                 let k = &c.codec;
@@ -287,6 +357,7 @@ impl ModelConfig {
                 within("drop", c.drop, 0.0, 1.0)?;
                 within("sigma_data", c.sigma_data, 1e-6, 1e6)?;
                 c.check_objective()?;
+                c.latent.as_ref().map_or(Ok(()), |latent| latent.check(&c.objective))?;
                 Ok(c.sampling.check()?)
             }
             Self::Judge(c) => {
@@ -298,4 +369,8 @@ impl ModelConfig {
             }
         }
     }
+}
+
+fn within(name: &'static str, value: f64, least: f64, most: f64) -> Result<()> {
+    if (least..=most).contains(&value) { Ok(()) } else { Err(Error::Setting { name, value, least, most }) }
 }

@@ -2,16 +2,17 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may stop where its setting breaks")]
 
-use std::{ops::ControlFlow, path::PathBuf};
+mod support;
+
+use std::ops::ControlFlow;
 
 use burn::{
     module::Module as _,
     tensor::{Device, Tensor},
 };
 use langevin_audio::{
-    Error, Item, TARGET_RMS,
+    Error, TARGET_RMS,
     config::{CodecConfig, PriorConfig},
-    data::Recordings,
     loudest_rms,
     model::Conditions,
     task::{Generation, Guidance, Prior, PriorTask, Request, Sound},
@@ -22,29 +23,7 @@ use langevin_core::{
     recipe::{Objective, Sampling},
 };
 use langevin_nn::{Sampler as _, Trainable as _, weights};
-
-/// Twelve short clips of coloured noise by two speakers.
-fn recordings() -> Recordings {
-    let noise = Philox::new(4);
-    let clip = |k: u32| {
-        let mut clip = vec![0f32; 1600 + 160 * k as usize];
-        noise.fill(k, 0, stream::DOMAIN, &mut clip);
-        let keep = 0.1 * (k % 9) as f32;
-        (1..clip.len()).for_each(|n| clip[n] += keep * clip[n - 1]);
-        clip.iter_mut().for_each(|v| *v *= 0.1);
-        clip
-    };
-    let item = |k: u32| {
-        let (label, speaker) = (["yes", "no", "maybe"][k as usize % 3], ["ann", "bob"][k as usize % 2]);
-        Item {
-            path: PathBuf::from(format!("{label}_{speaker}_{k}.wav")),
-            label: label.into(),
-            speaker: speaker.into(),
-            take: k.to_string(),
-        }
-    };
-    Recordings { items: (0..12).map(item).collect(), clips: (0..12).map(clip).collect(), notes: Vec::new() }
-}
+use support::recordings;
 
 fn task(batch: u32) -> (PriorConfig, PriorTask) {
     task_with(batch, PriorConfig::default().objective)

@@ -55,7 +55,7 @@ pub(crate) fn open_prior(name: &Path, device: &Device) -> Result<(Prior, Checkpo
     let mut checkpoint = models::open(name)?;
     match model_config(&checkpoint.header.config, name)? {
         ModelConfig::Prior(config) => {
-            let net = PriorNet::new(&config, config.codec.components + 1, &mut Init::empty(device));
+            let net = PriorNet::new(&config, &mut Init::empty(device));
             let net = checkpoint.load(net)?;
             let prior = Prior::new(&config, &checkpoint.constants(), net, device)?;
             Ok((prior, checkpoint))

@@ -13,7 +13,7 @@ use std::{
 };
 
 use serde_json::Value;
-use support::{Run, command, langevin};
+use support::{Run, command, langevin, write_tones};
 use tempfile::TempDir;
 
 /// A network that trains in a second on 22 clips.
@@ -79,25 +79,6 @@ fn refused(args: &[&str], output: &Path, code: i32, words: &[&str]) {
         assert!(run.stderr.contains(word), "{args:?}: '{word}' is not in: {}", run.stderr);
     }
     assert!(!output.exists(), "{args:?} left {} behind", output.display());
-}
-
-/// 24 tones: the label is the pitch, the speaker the overtone; takes differ in length.
-fn write_tones(folder: &Path) {
-    fs::create_dir_all(folder).expect("can be made");
-    let spec = hound::WavSpec { channels: 1, sample_rate: 8000, bits_per_sample: 16, sample_format: hound::SampleFormat::Int };
-    for (label, pitch) in [("high", 900.0), ("low", 300.0)] {
-        for (speaker, overtone) in [("ann", 0.6), ("bob", 0.0)] {
-            for take in 0..6 {
-                let mut writer = hound::WavWriter::create(folder.join(format!("{label}_{speaker}_{take}.wav")), spec).expect("writable");
-                for n in 0..1600 + 160 * take {
-                    let angle = std::f64::consts::TAU * (pitch + 5.0 * f64::from(take)) * f64::from(n) / 8000.0;
-                    let value = 0.4 * (angle.sin() + overtone * (3.0 * angle).sin()) * (-f64::from(n) / 1500.0).exp();
-                    writer.write_sample((value * 32767.0) as i16).expect("writable");
-                }
-                writer.finalize().expect("writable");
-            }
-        }
-    }
 }
 
 /// Recordings, a config and a whole training run, made once for all tests here.

@@ -51,10 +51,18 @@ impl Optimiser {
     }
 
     /// One step (Loshchilov & Hutter 2019, algorithm 2) with the gradient clipped to a global norm (Pascanu et al. 2013), then
-    /// `ema = d ema + (1 - d) raw`. `micro_batches` are mean gradients with their weights, reduced in the order given.
+    /// `ema = d ema + (1 - d) raw`. `micro_batches` are mean gradients with their weights, reduced in the order given. A parameter that
+    /// does not train (by its name) becomes its moving average and stays.
     ///
     /// Returns the gradient's norm before clipping. When that is not finite, nothing is changed.
-    pub fn step(&self, config: &TrainConfig, step: u32, micro_batches: &[(f32, Vec<Vec<f32>>)], workers: &Workers) -> f64 {
+    pub fn step(
+        &self,
+        config: &TrainConfig,
+        step: u32,
+        micro_batches: &[(f32, Vec<Vec<f32>>)],
+        workers: &Workers,
+        trains: impl Fn(&str) -> bool + Sync,
+    ) -> f64 {
         let sums = workers.map(self.slots.len(), |p| reduce(p, micro_batches));
         // Summed in f64 and in order: the norm does not depend on threads either.
         let norm = sums.iter().flatten().map(|g| f64::from(*g).powi(2)).sum::<f64>().sqrt();
@@ -70,6 +78,10 @@ impl Optimiser {
         let average = config.ema.min((1.0 + time) / (10.0 + time)) as f32;
         workers.map(self.slots.len(), |p| {
             let slot = &mut *self.slots[p].lock().expect(LOCK);
+            if !trains(&self.layout[p].name) {
+                slot.raw.copy_from_slice(&slot.ema);
+                return;
+            }
             let is_matrix = self.layout[p].shape.len() > 1;
             let keep = if is_matrix { (1.0 - rate * config.weight_decay) as f32 } else { 1.0 };
             let values = slot.raw.iter_mut().zip(&mut slot.ema).zip(slot.first.iter_mut().zip(&mut slot.second)).zip(&sums[p]);
@@ -115,7 +127,7 @@ mod tests {
         };
         let optimiser = one(2.0);
         let workers = Workers::new(1).expect("threads start");
-        let norm = optimiser.step(&config, 0, &[(0.5, vec![vec![3.0]]), (0.5, vec![vec![5.0]])], &workers);
+        let norm = optimiser.step(&config, 0, &[(0.5, vec![vec![3.0]]), (0.5, vec![vec![5.0]])], &workers, |_| true);
         assert!((norm - 4.0).abs() < 1e-9);
         // Bias-corrected moments of a first step are g and g^2: the step is the rate, after decay 2 (1 - 0.1 * 0.5).
         let raw = optimiser.collect(|s| &s.raw)[0][0];
@@ -126,10 +138,23 @@ mod tests {
     }
 
     #[test]
+    fn what_does_not_train_becomes_its_average_and_stays() {
+        let config = TrainConfig { weight_decay: 0.5, ..TrainConfig::default() };
+        let optimiser = one(2.0);
+        let workers = Workers::new(1).expect("threads start");
+        let step = |k: u32, trains: bool| optimiser.step(&config, k, &[(1.0, vec![vec![3.0]])], &workers, |name| trains && name == "w");
+        (0..3).for_each(|k| assert!((step(k, true) - 3.0).abs() < 1e-9));
+        let average = optimiser.collect(|s| &s.ema)[0][0];
+        assert_ne!(average, optimiser.collect(|s| &s.raw)[0][0]);
+        (3..6).for_each(|k| assert!((step(k, false) - 3.0).abs() < 1e-9));
+        assert_eq!((optimiser.collect(|s| &s.raw)[0][0], optimiser.collect(|s| &s.ema)[0][0]), (average, average));
+    }
+
+    #[test]
     fn clipping_scales_to_the_norm() {
         let config = TrainConfig { clip: 1.0, ..TrainConfig::default() };
         let optimiser = one(0.0);
-        optimiser.step(&config, 0, &[(1.0, vec![vec![50.0]])], &Workers::new(1).expect("threads start"));
+        optimiser.step(&config, 0, &[(1.0, vec![vec![50.0]])], &Workers::new(1).expect("threads start"), |_| true);
         let first = optimiser.collect(|s| &s.first)[0][0];
         assert!((first - 0.1).abs() < 1e-6, "{first}");
     }
@@ -141,7 +166,7 @@ mod tests {
         let workers = Workers::new(1).expect("threads start");
         for step in 0..400 {
             let x = optimiser.collect(|s| &s.raw)[0][0];
-            optimiser.step(&config, step, &[(1.0, vec![vec![2.0 * (x - 1.5)]])], &workers);
+            optimiser.step(&config, step, &[(1.0, vec![vec![2.0 * (x - 1.5)]])], &workers, |_| true);
         }
         assert!((optimiser.collect(|s| &s.raw)[0][0] - 1.5).abs() < 0.02);
     }

@@ -129,7 +129,7 @@ pub fn train<T: Trainable>(task: &T, config: &RunConfig, options: &TrainOptions<
             progress.finish();
             return Err(Error::Diverged { what: "loss", step, value: loss });
         }
-        let norm = optimiser.step(&train, step, &gradients, options.workers);
+        let norm = optimiser.step(&train, step, &gradients, options.workers, |name| task.trains(step, name));
         if !norm.is_finite() {
             progress.finish();
             return Err(Error::Diverged { what: "gradient", step, value: norm });

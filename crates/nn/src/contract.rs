@@ -42,6 +42,12 @@ pub trait Trainable: Sync {
         Vec::new()
     }
 
+    /// Whether a parameter (its path in the model) learns at a step. One that does not keeps its moving average, which is what is validated
+    /// and shipped: the parts that go on learning then learn beside what they will work with.
+    fn trains(&self, _step: u32, _name: &str) -> bool {
+        true
+    }
+
     /// Called once after each step, in order: a task that learns from its losses takes them in here, not while workers run.
     fn end_of_step(&self, _step: u32) {}
 

@@ -35,6 +35,13 @@ impl<'a> Init<'a> {
         self.device
     }
 
+    /// A seed for a part that draws its own initial weights.
+    pub fn seed(&mut self) -> u64 {
+        let words = self.noise.map_or([0; 4], |noise| noise.words([0, self.drawn, 0, stream::INIT]));
+        self.drawn += 1;
+        u64::from(words[0]) << 32 | u64::from(words[1])
+    }
+
     /// Normal values with a standard deviation, shape `shape`.
     pub fn normal<const D: usize>(&mut self, shape: [usize; D], std: f64) -> Param<Tensor<D>> {
         let mut values = vec![0f32; shape.iter().product()];

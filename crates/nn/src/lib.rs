@@ -3,14 +3,17 @@
 //! - [`Init`]: addressed initial weights, the same on every device.
 //! - [`weights`]: a module's parameters as named host arrays, and back.
 //! - [`TimeEmbedding`]: how a network is told its noise level.
+//! - [`Vae`]: an autoencoder into a latent space.
 //! - [`Trainable`] and [`Sampler`]: the contracts that the engine drives.
 
 mod contract;
 mod embed;
 mod init;
+mod vae;
 pub mod weights;
 
 pub use contract::{Constant, Sampler, Trainable};
 pub use embed::TimeEmbedding;
 pub use init::Init;
+pub use vae::{Vae, VaeConfig};
 pub use weights::{Layout, WeightsError};

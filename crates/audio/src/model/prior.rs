@@ -7,7 +7,8 @@ use burn::{
     nn::{Embedding, Linear},
     tensor::{Int, Tensor, TensorData, activation::silu},
 };
-use langevin_nn::{Init, TimeEmbedding};
+use langevin_core::schedule::{LearnedGamma, MonotoneGamma, ScheduleSpec};
+use langevin_nn::{Init, TimeEmbedding, Vae, VaeConfig};
 
 use crate::config::PriorConfig;
 
@@ -24,6 +25,10 @@ pub struct PriorNet {
     blocks: Vec<Block>,
     modulate: Linear,
     output: Linear,
+    /// The curve of noise levels, where it is learned.
+    gamma: Option<MonotoneGamma>,
+    /// The autoencoder whose code is diffused, where there is one.
+    vae: Option<Vae>,
 }
 
 #[derive(Module, Debug)]
@@ -43,16 +48,17 @@ pub struct Conditions {
 }
 
 impl PriorNet {
-    /// A network with initial weights for vectors of `data` numbers; with a learned variance it returns twice as many.
-    pub fn new(config: &PriorConfig, data: usize, init: &mut Init<'_>) -> Self {
+    /// A network with initial weights for a checked config; with a learned variance it returns two numbers for each of the state.
+    pub fn new(config: &PriorConfig, init: &mut Init<'_>) -> Self {
         let (width, condition) = (config.width, config.condition);
         let block = |init: &mut Init<'_>| Block {
             modulate: init.linear(condition, 3 * width, 0.0),
             expand: init.linear(width, config.hidden, 1.0),
             contract: init.linear(config.hidden, width, 1.0),
         };
+        let state = config.state();
         Self {
-            input: init.linear(data, width, 1.0),
+            input: init.linear(state, width, 1.0),
             time: init.linear(TIME_FEATURES, condition, 1.0),
             // One more row each: the hidden condition.
             label: init.embedding(config.vocabulary.labels.len() + 1, condition, 1.0),
@@ -60,11 +66,32 @@ impl PriorNet {
             mix: init.linear(condition, condition, 1.0),
             blocks: (0..config.blocks).map(|_| block(init)).collect(),
             modulate: init.linear(condition, 2 * width, 0.0),
-            output: init.linear(width, data * config.heads(), 0.0),
+            output: init.linear(width, state * config.heads(), 0.0),
+            gamma: gamma(config, init),
+            vae: config.latent.as_ref().map(|latent| {
+                let scale = config.sigma_data;
+                let (data, latent, hidden, layers) = (config.vector(), latent.dim, latent.hidden, latent.layers);
+                Vae::new(&VaeConfig { data, latent, hidden, layers, scale, scale_per_dimension: true }, init)
+            }),
         }
     }
 
-    /// Raw output, shape `[batch, data * heads]`, of scaled vectors `x`, shape `[batch, data]`, at noise inputs
+    /// The curve of noise levels, where it is learned.
+    pub const fn gamma(&self) -> Option<&MonotoneGamma> {
+        self.gamma.as_ref()
+    }
+
+    /// The learned curve as a schedule; `None` without one, and for weights that make no curve.
+    pub fn learned_schedule(&self) -> Option<LearnedGamma> {
+        self.gamma.as_ref().and_then(|gamma| gamma.to_schedule().ok())
+    }
+
+    /// The autoencoder whose code is diffused, where there is one.
+    pub const fn vae(&self) -> Option<&Vae> {
+        self.vae.as_ref()
+    }
+
+    /// Raw output, shape `[batch, state * heads]`, of scaled states `x`, shape `[batch, state]`, at noise inputs
     /// `c_noise = ln(sigma / alpha) / 4`, one a row.
     ///
     /// Modulation is computed once for each different condition and handed out to its rows: in sampling a whole batch has one or two.
@@ -99,6 +126,15 @@ impl PriorNet {
         let [shift, scale] = split(&modulation(&self.modulate));
         self.output.forward(normalise(h) * (scale + 1.0) + shift)
     }
+}
+
+/// The network of a learned schedule; a checked config has one only on the schedule `vdm`.
+fn gamma(config: &PriorConfig, init: &mut Init<'_>) -> Option<MonotoneGamma> {
+    let (Some(learned), ScheduleSpec::Vdm { gamma_min, gamma_max }) = (config.objective.learned_schedule, config.objective.schedule) else {
+        return None;
+    };
+    let seed = init.seed();
+    MonotoneGamma::new(gamma_min, gamma_max, learned.hidden, seed, init.device()).ok()
 }
 
 /// The different conditions of a batch.

@@ -74,6 +74,9 @@ pub fn student_config(
     if teacher.objective.learned_variance.is_some() {
         return refuse("a student walks without noise and has no use for the teacher's learned variance".to_owned());
     }
+    if teacher.latent.is_some() || teacher.objective.learned_schedule.is_some() {
+        return refuse("the teacher should diffuse codec vectors on a fixed schedule, not codes or on a learned one".to_owned());
+    }
     let schedule = teacher.objective.schedule.build()?;
     let nodes = teacher.sampling.grid.nodes(&*schedule, path)?;
     let mut config = teacher.clone();

@@ -142,14 +142,21 @@ impl Sampler for Generation<'_> {
 
     fn sample(&self, rows: Range<u32>, observe: &dyn Fn() -> ControlFlow<()>) -> ControlFlow<(), Vec<Result<Vec<f32>>>> {
         let conditions = self.conditions(rows.clone());
-        let width = self.prior.codec.width();
         let noise = self.noise.rows_from(rows.start);
-        let denoiser = HoldDuration { base: self.prior.denoiser(&conditions, self.guidance, &self.sampling), value: self.duration };
-        let start = Tensor::<2>::zeros([rows.len(), width], self.prior.device()).noise_like(&noise, 0, stream::PRIOR);
+        let vae = self.prior.vae();
+        // The code has no coordinate for the duration: there it is held after decoding.
+        let held = if vae.is_none() { self.duration } else { None };
+        let denoiser = HoldDuration { base: self.prior.denoiser(&conditions, self.guidance, &self.sampling), value: held };
+        let start = Tensor::<2>::zeros([rows.len(), self.prior.config.state()], self.prior.device()).noise_like(&noise, 0, stream::PRIOR);
         let vectors = match self.run.sample(start.mul_scalar(self.run.start()), &denoiser, &noise, observe) {
             Ok(vectors) => vectors?,
             Err(error) => return ControlFlow::Continue(rows.map(|_| Err(error.clone().into())).collect()),
         };
+        let vectors = match vae {
+            Some(vae) => hold(vae.decode(vectors), self.duration),
+            None => vectors,
+        };
+        let width = self.prior.codec.width();
         let values = vectors.into_data().try_into_vec_as::<f32>().expect("a float tensor converts to f32");
         ControlFlow::Continue(values.chunks(width).map(|row| Ok(row.to_vec())).collect())
     }
@@ -174,24 +181,23 @@ struct HoldDuration<'a> {
     value: Option<f32>,
 }
 
-impl HoldDuration<'_> {
-    fn hold(&self, x0: Tensor<2>) -> Tensor<2> {
-        let Some(value) = self.value else { return x0 };
-        let [rows, width] = x0.dims();
-        let wanted = Tensor::full([rows, 1], value, &x0.device());
-        x0.slice_assign([0..rows, width - 1..width], wanted)
-    }
+/// Vectors, shape `[rows, width]`, with their last coordinate set to a value where there is one.
+fn hold(x0: Tensor<2>, value: Option<f32>) -> Tensor<2> {
+    let Some(value) = value else { return x0 };
+    let [rows, width] = x0.dims();
+    let wanted = Tensor::full([rows, 1], value, &x0.device());
+    x0.slice_assign([0..rows, width - 1..width], wanted)
 }
 
 impl Denoiser<Tensor<2>> for HoldDuration<'_> {
     fn denoise(&self, x: &Tensor<2>, at: Level, node: u32) -> Tensor<2> {
-        self.hold(self.base.denoise(x, at, node))
+        hold(self.base.denoise(x, at, node), self.value)
     }
 }
 
 impl VarianceDenoiser<2> for HoldDuration<'_> {
     fn denoise_with_share(&self, x: &Tensor<2>, at: Level, node: u32) -> (Tensor<2>, Option<Tensor<2>>) {
         let (x0, share) = self.base.denoise_with_share(x, at, node);
-        (self.hold(x0), share)
+        (hold(x0, self.value), share)
     }
 }

@@ -90,6 +90,9 @@ impl<'a> Likelihood<'a> {
         if prior.config.distilled.is_some() {
             return refuse("a distilled network is no score at most levels; give the model that it came from");
         }
+        if prior.config.latent.is_some() {
+            return refuse("this model diffuses codes, whose density is not that of recordings");
+        }
         if vectors.vectors.is_empty() {
             return refuse("there are no recordings");
         }

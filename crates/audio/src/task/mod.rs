@@ -1,9 +1,12 @@
 //! What users ask for: train a prior or a judge, distil, generate, score.
 
+mod code;
 mod distill;
 mod generate;
 mod judge;
 mod likelihood;
+mod memory;
+mod moments;
 mod prior;
 mod score;
 mod train_judge;

@@ -15,7 +15,7 @@ use langevin_core::{
     schedule::Schedule,
     variance::ScoreMoments,
 };
-use langevin_nn::Constant;
+use langevin_nn::{Constant, Vae};
 
 use crate::{
     Error, Result,
@@ -62,7 +62,10 @@ impl Prior {
     pub fn new(config: &PriorConfig, constants: &[Constant], net: PriorNet, device: &Device) -> Result<Self> {
         config.vocabulary.check()?;
         let codec = Codec::from_constants(&config.codec, config.sigma_data, constants)?;
-        let schedule = config.objective.schedule.build()?.into();
+        let schedule: Arc<dyn Schedule + Send + Sync> = match net.gamma() {
+            Some(gamma) => Arc::new(gamma.to_schedule()?),
+            None => config.objective.schedule.build()?.into(),
+        };
         let moments = constants.iter().find(|c| c.name == MOMENTS).map(moments_of).transpose()?;
         Ok(Self { config: config.clone(), codec, net, schedule, moments, device: device.clone() })
     }
@@ -98,6 +101,11 @@ impl Prior {
     /// The moments of its score, where its checkpoint has them.
     pub const fn moments(&self) -> Option<&ScoreMoments> {
         self.moments.as_ref()
+    }
+
+    /// The autoencoder whose code is diffused, where there is one.
+    pub const fn vae(&self) -> Option<&Vae> {
+        self.net.vae()
     }
 
     /// Compiles a sampling run.

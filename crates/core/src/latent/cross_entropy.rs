@@ -21,6 +21,39 @@ impl CrossEntropy {
     }
 }
 
+/// The levels between which a code is noised, and the terms of the bound that depend on them alone.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ends {
+    least: Level,
+    most: Level,
+}
+
+impl Ends {
+    /// The ends of a schedule between two times.
+    ///
+    /// # Errors
+    /// [`Error::OutOfRange`] if one has no finite log-SNR.
+    pub(super) fn new(schedule: &dyn Schedule, (from, to): (f64, f64)) -> Result<Self, Error> {
+        for value in [from, to] {
+            if !schedule.level(value).lambda().is_finite() {
+                return Err(Error::OutOfRange { name: "time", value, range: "a time of finite log-SNR" });
+            }
+        }
+        Ok(Self { least: schedule.level(from), most: schedule.level(to) })
+    }
+
+    /// The divergence from the prior of a code of `dim` numbers: what multiplies `|z_0|^2`, and what is added to it.
+    pub(super) fn prior(self, dim: usize) -> (f64, f64) {
+        let variance = self.most.sigma * self.most.sigma;
+        (0.5 * self.most.alpha * self.most.alpha, 0.5 * dim as f64 * (variance - 1.0 - variance.ln()))
+    }
+
+    /// Entropy of the least noise.
+    pub(super) fn start(self, dim: usize) -> f64 {
+        0.5 * dim as f64 * (1.0 + (std::f64::consts::TAU * self.least.sigma * self.least.sigma).ln())
+    }
+}
+
 /// Cross-entropy of codes of dimension `dim` under a denoiser whose `E |z_0 - D(z_t)|^2` at a level is `error`, by Simpson's rule with
 /// `intervals` (even) intervals of the log-SNR between two times.
 ///
@@ -30,7 +63,7 @@ impl CrossEntropy {
 /// [`Error::OutOfRange`] for an odd or zero number of intervals, or if an end has no finite log-SNR.
 pub fn cross_entropy(
     schedule: &dyn Schedule,
-    (from, to): (f64, f64),
+    span: (f64, f64),
     intervals: usize,
     dim: usize,
     square: f64,
@@ -39,12 +72,8 @@ pub fn cross_entropy(
     if intervals == 0 || !intervals.is_multiple_of(2) {
         return Err(Error::OutOfRange { name: "intervals", value: intervals as f64, range: "even and positive" });
     }
-    let (u0, u1) = (-schedule.level(from).lambda(), -schedule.level(to).lambda());
-    for (value, u) in [(from, u0), (to, u1)] {
-        if !u.is_finite() {
-            return Err(Error::OutOfRange { name: "time", value, range: "a time of finite log-SNR" });
-        }
-    }
+    let ends = Ends::new(schedule, span)?;
+    let (u0, u1) = (-ends.least.lambda(), -ends.most.lambda());
     let h = (u1 - u0) / intervals as f64;
     let mut diffusion = 0.0;
     for k in 0..=intervals {
@@ -53,13 +82,8 @@ pub fn cross_entropy(
         // 1/2 (-d snr/dt) dt = snr du.
         diffusion += simpson * h / 3.0 * at.snr() * error(at);
     }
-    let (start, end, d) = (schedule.level(from), schedule.level(to), dim as f64);
-    let variance = end.sigma * end.sigma;
-    Ok(CrossEntropy {
-        diffusion,
-        prior: 0.5 * (end.alpha * end.alpha * square + d * (variance - 1.0 - variance.ln())),
-        start: 0.5 * d * (1.0 + (std::f64::consts::TAU * start.sigma * start.sigma).ln()),
-    })
+    let (of_square, offset) = ends.prior(dim);
+    Ok(CrossEntropy { diffusion, prior: of_square * square + offset, start: ends.start(dim) })
 }
 
 #[cfg(test)]

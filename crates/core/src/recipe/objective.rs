@@ -148,6 +148,11 @@ impl Objective {
             if self.weight != Weight::Likelihood {
                 return Err(conflict("`learned_schedule` leaves only the bound unchanged; set weight to `likelihood`"));
             }
+            if self.importance.is_some() || !matches!(self.times, TimeSampler::Uniform {} | TimeSampler::LowDiscrepancy {}) {
+                return Err(conflict(
+                    "`learned_schedule` itself is the distribution of levels; set times to `low_discrepancy`, without `importance`",
+                ));
+            }
         }
         // A weight that is infinite or negative anywhere inside would end the training on its first unlucky draw.
         let inside = |k: u32| least + (most - least) * (f64::from(k) + 0.5) / 64.0;
@@ -241,6 +246,10 @@ mod tests {
             (r#"{"learned_variance": {}}"#, "discrete schedule"),
             (r#"{"learned_schedule": {}}"#, "vdm"),
             (r#"{"schedule": {"kind": "vdm", "gamma_min": -10, "gamma_max": 5}, "learned_schedule": {}}"#, "likelihood"),
+            (
+                r#"{"schedule": {"kind": "vdm", "gamma_min": -10, "gamma_max": 5}, "param": {"kind": "eps"}, "weight": {"kind": "likelihood"}, "times": {"kind": "uniform_lambda"}, "learned_schedule": {}}"#,
+                "low_discrepancy",
+            ),
             (r#"{"param": {"kind": "consistency", "sigma_data": 0.5, "sigma_min": 0.01}}"#, "distil"),
             (r#"{"wieght": {"kind": "unit"}}"#, "wieght"),
             (r#"{"weight": {"kind": "min_snr", "gamma": -1}}"#, "gamma"),
