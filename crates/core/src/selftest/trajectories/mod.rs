@@ -190,7 +190,7 @@ fn compare_trace(run: &Run, setup: &Setup, trace: &Trace, tolerances: &[f64], co
         if let Some(x) = trace.calls.get(k) {
             recorded(compare, tolerance(k), &format!("step {k}: x"), x, &step.x, run);
         }
-        let next = trace.calls.get(k + 1).unwrap_or(&trace.last);
+        let next = trace.calls.get(k + 1).unwrap_or(&trace.finished);
         if k + 1 == run.steps.len() && run.reference.is_some() {
             // The reference is the better number; the recorded end must be as far from it as it says.
             continue;

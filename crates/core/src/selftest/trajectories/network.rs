@@ -180,7 +180,7 @@ impl Denoiser<Vec<f64>> for Network<'_> {
 
 impl<const BITS: i32> Denoiser<Rounded<BITS>> for Network<'_> {
     fn denoise(&self, x: &Rounded<BITS>, at: Level, node: u32) -> Rounded<BITS> {
-        Rounded(self.estimate(x.0.clone(), at, node)).shaken()
+        Rounded::estimate(self.estimate(x.0.clone(), at, node), x, at)
     }
 }
 

@@ -62,6 +62,21 @@ pub(super) struct Config {
 }
 
 impl Config {
+    /// Defaults that are not those of most schedulers.
+    fn fill(&mut self, scheduler: &str) {
+        match scheduler {
+            "CMStochasticIterativeScheduler" => {
+                self.num_train_timesteps.get_or_insert(40);
+            }
+            "LCMScheduler" => {
+                self.beta_start.get_or_insert(0.00085);
+                self.beta_end.get_or_insert(0.012);
+                self.beta_schedule.get_or_insert_with(|| "scaled_linear".to_owned());
+            }
+            _ => {}
+        }
+    }
+
     pub(super) fn train_steps(&self) -> usize {
         self.num_train_timesteps.unwrap_or(1000)
     }
@@ -161,10 +176,12 @@ pub(super) struct Run {
 impl Run {
     /// Reads an entry, or says why its settings are not understood.
     pub(super) fn read(entry: &At<'_>) -> Result<Result<Self, String>, SelftestError> {
-        let config: Config = match entry.get("config")?.parse() {
+        let mut config: Config = match entry.get("config")?.parse() {
             Ok(config) => config,
             Err(unknown) => return Ok(Err(unknown.to_string())),
         };
+        let scheduler = entry.get("scheduler")?.str()?.to_owned();
+        config.fill(&scheduler);
         if !(2..=MOST_STEPS).contains(&config.train_steps()) {
             return Err(entry.get("config")?.expected(format!("num_train_timesteps from 2 to {MOST_STEPS}")));
         }
@@ -175,7 +192,7 @@ impl Run {
         }
         let quirky = entry.get("status")?.str()? == "quirk";
         Ok(Ok(Self {
-            scheduler: entry.get("scheduler")?.str()?.to_owned(),
+            scheduler,
             config,
             mode: entry.get("mode")?.str()?.to_owned(),
             asked: entry.get("set_timesteps")?.index_below(MOST_STEPS)?,

@@ -12,7 +12,10 @@ use crate::{NoiseSource, Plan, State, mixture::GaussianMixture};
 pub(super) struct Trace {
     /// Input of each call.
     pub(super) calls: Vec<Vec<f64>>,
+    /// Where the plan ends.
     pub(super) last: Vec<f64>,
+    /// The same with the noise that the scheduler adds after its last step.
+    pub(super) finished: Vec<f64>,
     /// Whether the plan asked for noise that the record does not have.
     pub(super) noise_missing: bool,
 }
@@ -70,14 +73,13 @@ impl NoiseSource for Recorded {
 }
 
 /// The noise that a scheduler adds after its last step, if it does.
-fn finish(last: &mut [f64], run: &Run, setup: &Setup) -> bool {
+fn finish(last: &[f64], run: &Run, setup: &Setup) -> Option<Vec<f64>> {
     if setup.last_noise == 0.0 {
-        return true;
+        return Some(last.to_vec());
     }
     let step = &run.steps[run.steps.len() - 1];
-    let Some(z) = run.noise.get(step.noise.start).filter(|_| !step.noise.is_empty()) else { return false };
-    last.iter_mut().zip(z).for_each(|(x, z)| *x += setup.last_noise * z);
-    true
+    let z = run.noise.get(step.noise.start).filter(|_| !step.noise.is_empty())?;
+    Some(last.iter().zip(z).map(|(x, z)| x + setup.last_noise * z).collect())
 }
 
 fn replay<S: State>(mixture: &GaussianMixture, run: &Run, setup: &Setup, plan: &Plan, x: S, list: impl Fn(S) -> Vec<f64>) -> Trace
@@ -86,9 +88,10 @@ where
 {
     let network = Network::new(mixture, run, setup);
     let noise = Recorded::new(run, setup, mixture.dim());
-    let mut last = list(plan.run(x, &network, &noise));
-    let finished = finish(&mut last, run, setup);
-    Trace { calls: network.into_calls(), last, noise_missing: noise.missing.load(Ordering::Relaxed) || !finished }
+    let last = list(plan.run(x, &network, &noise));
+    let finished = finish(&last, run, setup);
+    let noise_missing = noise.missing.load(Ordering::Relaxed) || finished.is_none();
+    Trace { calls: network.into_calls(), finished: finished.unwrap_or_else(|| last.clone()), last, noise_missing }
 }
 
 /// Repeats a run in f64 on the host, from a start that is `run.x_init` or near it.

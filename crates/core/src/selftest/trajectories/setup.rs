@@ -130,7 +130,9 @@ pub(super) fn setup(run: &Run) -> Result<Setup, String> {
         "DDIMInverseScheduler" => {
             clip = settings::clipping(config, true);
             seen = Seen::Inversion;
-            nodes.insert(0, table_end(run)?);
+            let start = table_end(run)?;
+            let still = start.ve_sigma() >= nodes[0].ve_sigma();
+            nodes.insert(0, if still { Level::vp(1.0 / (1.0 + (start.ve_sigma() * (1.0 - STILL)).powi(2))) } else { start });
             Solver::Ddim(Ddim { eta: 0.0 })
         }
         "DPMSolverMultistepScheduler" | "EDMDPMSolverMultistepScheduler" => {
@@ -233,13 +235,16 @@ pub(super) fn setup(run: &Run) -> Result<Setup, String> {
     Ok(Setup { solver, inverted, nodes, output, noise_step, clip, seen, steps_to, last_noise, noise_scale })
 }
 
+/// By how much a step that goes nowhere changes the noise in our replay of it.
+const STILL: f64 = 1e-11;
+
 /// Appends the level in which the run ends. Where the list of sigmas ends in the same one twice, the last step goes nowhere: it is
 /// replayed as one that goes down by a rounding.
 fn end(run: &Run, nodes: &mut Vec<Level>) -> Result<(), String> {
     let sigma = run.sigmas.last().copied().ok_or("no sigmas")?;
     let (to, from) = (of_sigma(run, sigma), nodes[nodes.len() - 1]);
     let again = (to.ve_sigma() - from.ve_sigma()).abs() <= 1e-9 * from.ve_sigma();
-    nodes.push(if again { of_sigma(run, run.sigmas[nodes.len() - 1] * (1.0 - 1e-14)) } else { to });
+    nodes.push(if again { of_sigma(run, run.sigmas[nodes.len() - 1] * (1.0 - STILL)) } else { to });
     Ok(())
 }
 
