@@ -8,6 +8,7 @@ use super::{
 use crate::{
     Level, Param,
     mixture::GaussianMixture,
+    selftest::relative::fit,
     solver::{Edm, Lms, Reverse, Solver},
 };
 
@@ -16,20 +17,6 @@ fn median(mut list: Vec<f64>) -> Option<f64> {
     list.retain(|v| v.is_finite());
     list.sort_by(f64::total_cmp);
     list.get(list.len() / 2).copied()
-}
-
-/// Least squares `y = a u + b v`.
-fn fit(rows: impl Iterator<Item = [f64; 3]>) -> (f64, f64) {
-    let (mut uu, mut uv, mut vv, mut uy, mut vy) = (0.0, 0.0, 0.0, 0.0, 0.0);
-    for [u, v, y] in rows {
-        uu += u * u;
-        uv += u * v;
-        vv += v * v;
-        uy += u * y;
-        vy += v * y;
-    }
-    let det = uu * vv - uv * uv;
-    ((uy * vv - vy * uv) / det, (vy * uu - uy * uv) / det)
 }
 
 /// Estimates of `x0` and of the noise that a step's output stands for.
