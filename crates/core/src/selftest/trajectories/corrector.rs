@@ -21,7 +21,13 @@ fn mean_norm(x: &[f64], dim: usize) -> f64 {
 
 /// Repeats an entry step by step; each step has its corrections and one reversal.
 pub(super) fn check(name: &str, entry: &At<'_>, mixture: &GaussianMixture, report: &mut Report<'_>) -> Result<(), SelftestError> {
-    let config: Config = entry.get("config")?.parse()?;
+    let config: Config = match entry.get("config")?.parse() {
+        Ok(config) => config,
+        Err(unknown) => {
+            report.skip(name, unknown.to_string());
+            return Ok(());
+        }
+    };
     let corrections = config.correct_steps.unwrap_or(1);
     let corrector = Corrector { snr: config.snr.unwrap_or(0.15), steps: 1 };
     let (sigmas, levels) = (entry.get("sigmas")?.f64s()?, entry.get("discrete_sigmas")?.f64s()?);

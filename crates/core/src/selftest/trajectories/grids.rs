@@ -210,7 +210,8 @@ fn flow(run: &Run, two_stage: bool) -> Option<Visits> {
     let sigmas: Vec<f64> = match run.scheduler.as_str() {
         "FlowMatchEulerDiscreteScheduler" | "FlowMatchHeunDiscreteScheduler" => {
             let shift = config.shift.unwrap_or(1.0);
-            let sigmas: Vec<f64> = linspace(shifted(1.0, shift), shifted(1.0 / total, shift), n).into_iter().map(|s| shifted(s, shift)).collect();
+            let sigmas: Vec<f64> =
+                linspace(shifted(1.0, shift), shifted(1.0 / total, shift), n).into_iter().map(|s| shifted(s, shift)).collect();
             respaced(config, sigmas)
         }
         "UniPCMultistepScheduler" => {

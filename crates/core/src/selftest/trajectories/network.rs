@@ -108,6 +108,19 @@ impl<'a> Network<'a> {
         used
     }
 
+    /// What a unit of rounding is multiplied by in the state of this call, and so between it and its estimate, because of how the recorded
+    /// scheduler found its level: the published ancestral midpoint is between `s` and `sqrt(t^2 - t^2 (s^2 - t^2) / s^2)`, a difference that keeps `t^2 / s^2` of its terms.
+    fn lost(&self, at: Level) -> f64 {
+        let call = self.calls.borrow().len();
+        let ancestral = matches!(self.setup.solver, Solver::Dpm2(dpm2) if dpm2.eta > 0.0);
+        match (call.checked_sub(1).and_then(|i| self.run.steps.get(i)), self.run.steps.get(call)) {
+            (Some(before), Some(step)) if ancestral && step.at.sigma < before.at.sigma => {
+                at.sigma * (before.at.sigma / step.at.sigma).powi(2)
+            }
+            _ => 0.0,
+        }
+    }
+
     /// The state of the last call, carried to another level by DDIM's formula with the answer it got.
     fn carried(&self, from: Level, to: Level) -> Vec<f64> {
         let (calls, answer) = (self.calls.borrow(), self.answer.borrow());
@@ -180,7 +193,8 @@ impl Denoiser<Vec<f64>> for Network<'_> {
 
 impl<const BITS: i32> Denoiser<Rounded<BITS>> for Network<'_> {
     fn denoise(&self, x: &Rounded<BITS>, at: Level, node: u32) -> Rounded<BITS> {
-        Rounded::estimate(self.estimate(x.0.clone(), at, node), x, at)
+        let lost = self.lost(at);
+        Rounded::estimate(self.estimate(x.0.clone(), at, node), x, at, lost)
     }
 }
 

@@ -146,10 +146,8 @@ fn schedule(steps: &[Step], mixture: &GaussianMixture, stride: usize, count: usi
     let sigmoid = |total: usize| move |i: usize| 1.0 / (1.0 + (6.0 - 12.0 * i as f64 / (total - 1) as f64).exp());
     let even = |i: usize| i as f64;
     let longest = totals.end;
-    let mut families = vec![
-        through(first.1, last, even, |b| b, |b| b, longest),
-        through(first.1, last, even, f64::sqrt, |r| r * r, longest),
-    ];
+    let mut families =
+        vec![through(first.1, last, even, |b| b, |b| b, longest), through(first.1, last, even, f64::sqrt, |r| r * r, longest)];
     for total in totals.filter(|total| *total > 1) {
         families.push(through(first.1, last, sigmoid(total), |b| b, |b| b, total));
         families.push(Table::from_betas(&betas::cosine(0.008, 0.999, total)).ok());

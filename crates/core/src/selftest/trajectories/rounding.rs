@@ -10,6 +10,9 @@ use crate::{Level, NoiseSource, State};
 pub(super) struct Rounded<const BITS: i32>(pub(super) Vec<f64>);
 
 impl<const BITS: i32> Rounded<BITS> {
+    /// Whether this is the arithmetic of a device in f32.
+    const NARROW: bool = BITS <= f32::MANTISSA_DIGITS as i32;
+
     /// A number off by a unit of `size`.
     fn shake(v: f64, size: f64) -> f64 {
         // Multiplicative hashing spreads the low bits over the sign.
@@ -19,10 +22,12 @@ impl<const BITS: i32> Rounded<BITS> {
 
     /// An estimate of `x0` at a level, from a network whose output is off by a unit: noise of the size of `x / alpha` becomes data there.
     ///
-    /// On a device in f32 the estimates come from the host and are only rounded.
-    pub(super) fn estimate(x0: Vec<f64>, x: &Self, at: Level) -> Self {
-        let reach = if BITS > f32::MANTISSA_DIGITS as i32 && at.alpha > 0.0 { 1.0 / at.alpha } else { 0.0 };
-        Self(x0.into_iter().zip(&x.0).map(|(d, x)| Self::shake(d, d.abs().max(reach * x.abs()))).collect())
+    /// `lost` is the size of what else another program's host arithmetic rounds. On a device in f32 the estimates come from the host and are
+    /// only rounded.
+    pub(super) fn estimate(x0: Vec<f64>, x: &Self, at: Level, lost: f64) -> Self {
+        let reach = if !Self::NARROW && at.alpha > 0.0 { 1.0 / at.alpha } else { 0.0 };
+        let least = if Self::NARROW { 0.0 } else { lost };
+        Self(x0.into_iter().zip(&x.0).map(|(d, x)| Self::shake(d, d.abs().max(reach * x.abs()).max(least))).collect())
     }
 
     /// Each number off by a unit.

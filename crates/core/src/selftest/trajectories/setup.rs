@@ -8,9 +8,7 @@ use super::{
 };
 use crate::{
     Error, Level, Param, Plan, drive,
-    solver::{
-        Consistency, Coordinates, Ddim, Ddpm, Deis, Dpm2, DpmPp, DpmPpSingle, Euler, EulerAncestral, Heun, Lms, Pndm, Sa, Solver,
-    },
+    solver::{Consistency, Coordinates, Ddim, Ddpm, Deis, Dpm2, DpmPp, DpmPpSingle, Euler, EulerAncestral, Heun, Lms, Pndm, Sa, Solver},
 };
 
 /// How to repeat a run with a plan.
