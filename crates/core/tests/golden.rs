@@ -36,7 +36,7 @@ fn run(document: &Value) -> Result<Vec<Case>, SelftestError> {
     selftest::run_dir(folder.path(), None)
 }
 
-/// Numbers of an entry that a check must notice, as JSON pointers, and what to add to each.
+/// Numbers of an entry that a check must notice, as JSON pointers, and what to add to each, relative to those above 1.
 fn places(entry: &Value) -> Vec<(String, f64)> {
     let last = entry["steps"].as_array().unwrap().len() - 1;
     let middle = last / 2;
@@ -53,12 +53,11 @@ fn places(entry: &Value) -> Vec<(String, f64)> {
         ("/config/sigma_max".to_owned(), 1e-2),
         ("/config/flow_shift".to_owned(), 1e-2),
         ("/set_timesteps".to_owned(), 1.0),
-        ("/config/timestep_scaling".to_owned(), 1e-2),
+        ("/config/timestep_scaling".to_owned(), 1.0),
         ("/config/original_inference_steps".to_owned(), 1.0),
         ("/config/s_noise".to_owned(), 1e-4),
         ("/config/snr".to_owned(), 1e-4),
         ("/config/correct_steps".to_owned(), 1.0),
-        ("/config/disable_corrector/1".to_owned(), 1.0),
         ("/eta".to_owned(), 1e-4),
     ];
     for k in [0, middle, last] {
@@ -86,7 +85,11 @@ fn a_damaged_number_is_noticed() {
         for (place, by) in places(entry).into_iter().filter(|(place, _)| !(lost && place.starts_with("/noise"))) {
             let mut damaged = sound.clone();
             let Some(number) = damaged.pointer_mut(&format!("/cases/entry{place}")).filter(|v| v.is_number()) else { continue };
-            *number = if number.is_u64() { json!(number.as_u64().unwrap() + 1) } else { json!(number.as_f64().unwrap() + by) };
+            *number = if number.is_u64() {
+                json!(number.as_u64().unwrap() + 1)
+            } else {
+                json!(number.as_f64().unwrap() + by * number.as_f64().unwrap().abs().max(1.0))
+            };
             tried += 1;
             // A number may also make the document unreadable (an index beyond the list), which is noticed too.
             if run(&damaged).is_ok_and(|cases| cases.iter().all(|c| c.status != Status::Fail)) {

@@ -194,7 +194,7 @@ impl Denoiser<Vec<f64>> for Network<'_> {
 impl<const BITS: i32> Denoiser<Rounded<BITS>> for Network<'_> {
     fn denoise(&self, x: &Rounded<BITS>, at: Level, node: u32) -> Rounded<BITS> {
         let lost = self.lost(at);
-        Rounded::estimate(self.estimate(x.0.clone(), at, node), x, at, lost)
+        Rounded::estimate(self.estimate(x.clone().moved(lost).0, at, node), x, at, lost)
     }
 }
 

@@ -30,6 +30,11 @@ impl<const BITS: i32> Rounded<BITS> {
         Self(x0.into_iter().zip(&x.0).map(|(d, x)| Self::shake(d, d.abs().max(reach * x.abs()).max(least))).collect())
     }
 
+    /// Each number off by a unit of `size`, if this is host arithmetic.
+    pub(super) fn moved(self, size: f64) -> Self {
+        if Self::NARROW { self } else { Self(self.0.into_iter().map(|v| Self::shake(v, size)).collect()) }
+    }
+
     /// Each number off by a unit.
     pub(super) fn shaken(self) -> Self {
         Self(self.0.into_iter().map(|v| Self::shake(v, v.abs())).collect())

