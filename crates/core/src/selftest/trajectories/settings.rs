@@ -31,7 +31,8 @@ pub(super) fn last_noise(run: &Run, variance: Variance) -> f64 {
     }
     let kernel = Reverse::between(last.at, Level::clean());
     let variance = match variance {
-        Variance::Small => kernel.variance,
+        // The recorded schedulers have the two fixed variances only; `variance` reads no other.
+        Variance::Small | Variance::Analytic => kernel.variance,
         Variance::Large => kernel.forward_variance,
     };
     variance.max(LEAST_VARIANCE).sqrt()
