@@ -1,6 +1,6 @@
 """Quality of the speech prior against network evaluations, for every solver and driver: a Markdown table on stdout.
 
-    python3 tests/peers/solvers.py --train fsdd/train --held-out fsdd/valid [--langevin target/release/langevin] [--per-pair 3]
+    python3 tests/peers/solvers.py --train fsdd/train --held-out fsdd/valid [--langevin target/release/langevin] [--per-pair 6]
 
 Every row is `langevin eval audio --solver NAME --steps N ...` with the same seed. Steps are chosen so that a solver has about the wanted
 number of evaluations (solvers with two a step take half the steps).
@@ -11,7 +11,7 @@ import json
 import subprocess
 import sys
 
-WANTED = (4, 8, 16, 32)
+WANTED = (4, 8, 16)
 
 
 def run(args, program, more):
@@ -30,7 +30,7 @@ def main():
     parser.add_argument("--langevin", default="target/release/langevin")
     parser.add_argument("--checkpoint")
     parser.add_argument("--seed", type=int, default=21)
-    parser.add_argument("--per-pair", type=int, default=3)
+    parser.add_argument("--per-pair", type=int, default=6)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--solvers", nargs="*")
     args = parser.parse_args()

@@ -197,7 +197,7 @@ fn every_method_samples_or_is_refused_with_the_reason() {
         let name = solver["name"].as_str().expect("a name");
         let settings: toml::Value = serde_json::from_value(solver["settings"].clone()).expect("a table");
         let config = folder.path().join("c.toml");
-        fs::write(&config, format!("[sampling]\nsolver = {settings}\ngrid = 'lambda'\nsteps = 5\n")).expect("writable");
+        fs::write(&config, format!("[sampling]\nsolver = {settings}\ngrid = 'lambda'\nsteps = 8\n")).expect("writable");
         let made = |how: &[&str], out: &str| {
             let out = folder.path().join(format!("{name}-{out}"));
             let args = ["gen", "audio", "--checkpoint", text(&checkpoint), "--quiet", "-o", text(&out)];
@@ -205,7 +205,7 @@ fn every_method_samples_or_is_refused_with_the_reason() {
             (run.code, run.stderr, out)
         };
         let (by_name, by_config) =
-            (made(&["--solver", name, "--grid", "lambda", "--steps", "5"], "name"), made(&["--config", text(&config)], "config"));
+            (made(&["--solver", name, "--grid", "lambda", "--steps", "8"], "name"), made(&["--config", text(&config)], "config"));
         if name == "ddpm-learned" {
             assert!(by_name.0 == 1 && by_name.1.contains("learned variance"), "{}", by_name.1);
         } else {

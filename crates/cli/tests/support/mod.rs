@@ -1,5 +1,7 @@
 //! Running the built program, and a small checkpoint to give it.
 
+#![allow(dead_code, reason = "each test program uses some of these")]
+
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
