@@ -255,7 +255,7 @@ impl Trainable for DistillTask {
     type Model = PriorNet;
 
     fn init(&self, seed: u64, device: &Device) -> PriorNet {
-        PriorNet::new(&self.config, self.teacher.codec.width(), &mut Init::new(seed, device))
+        PriorNet::new(&self.config, &mut Init::new(seed, device))
     }
 
     fn loss(&self, model: &PriorNet, step: u32, rows: Range<u32>, device: &Device) -> Tensor<1> {
