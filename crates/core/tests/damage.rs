@@ -151,6 +151,35 @@ fn distillation() {
 }
 
 #[test]
+fn a_schedule_that_is_not_named() {
+    let document = read("more/progressive_distillation.json");
+    let cases = passes(&[("document.json", &document)]).unwrap();
+    assert!(cases.iter().all(|c| c.status == Status::Pass), "{cases:#?}");
+    let missed = unnoticed(&document, &[], 3, 1e-5, |_| false);
+    assert!(missed.is_empty(), "{missed:#?}");
+}
+
+#[test]
+fn variances_of_a_table_that_is_not_there() {
+    let document = read("more/iddpm.json");
+    let cases = passes(&[("document.json", &document)]).unwrap();
+    assert!(cases.iter().all(|c| c.status == Status::Pass), "{cases:#?}");
+    // No table says which time this is; a probability clamped at 1e-12 does not depend on where its bin is.
+    let clamped = |p: &str| {
+        let place = p.strip_prefix("/iddpm/disc_").and_then(|p| p.rsplit_once('/'));
+        place.is_some_and(|(of, i)| of != "loglik" && document["iddpm"]["disc_loglik"][i.parse::<usize>().unwrap()].as_f64() < Some(-27.6))
+    };
+    let missed = unnoticed(&document, &[], 1, 1e-5, |p| p == "/iddpm/t" || clamped(p));
+    assert!(missed.is_empty(), "{missed:#?}");
+    // A forward variance below its posterior variance is none.
+    let mut turned = document;
+    for key in ["log_var", "log_var_q"] {
+        turned["iddpm"][key].as_array_mut().unwrap().iter_mut().for_each(|v| *v = json!(-v.as_f64().unwrap()));
+    }
+    assert!(passes(&[("document.json", &turned)]).is_err());
+}
+
+#[test]
 fn discrete_processes() {
     let document = read("d3pm/d3pm_K5_T10.json");
     let cases = passes(&[("document.json", &document)]).unwrap();

@@ -21,6 +21,7 @@ fn lines(cases: &[Case], statuses: &[Status]) -> Vec<String> {
 fn every_reference_value_is_reproduced() {
     let mut cases = selftest::run_dir(&golden("core"), Some(&Device::flex())).unwrap();
     cases.extend(selftest::run_dir(&golden("d3pm"), None).unwrap());
+    cases.extend(selftest::run_dir(&golden("more"), Some(&Device::flex())).unwrap());
     let others = lines(&cases, &[Status::Skip, Status::Quirk]);
     eprintln!("{} cases, of which not a pass:\n{}", cases.len(), others.join("\n"));
     let failed = lines(&cases, &[Status::Fail]);
@@ -35,7 +36,7 @@ fn run(document: &Value) -> Result<Vec<Case>, SelftestError> {
     selftest::run_dir(folder.path(), None)
 }
 
-/// Numbers of an entry that a check must notice, as JSON pointers, and what to add to each.
+/// Numbers of an entry that a check must notice, as JSON pointers, and what to add to each, relative to those above 1.
 fn places(entry: &Value) -> Vec<(String, f64)> {
     let last = entry["steps"].as_array().unwrap().len() - 1;
     let middle = last / 2;
@@ -52,9 +53,15 @@ fn places(entry: &Value) -> Vec<(String, f64)> {
         ("/config/sigma_max".to_owned(), 1e-2),
         ("/config/flow_shift".to_owned(), 1e-2),
         ("/set_timesteps".to_owned(), 1.0),
+        ("/config/timestep_scaling".to_owned(), 1.0),
+        ("/config/original_inference_steps".to_owned(), 1.0),
+        ("/config/s_noise".to_owned(), 1e-4),
+        ("/config/snr".to_owned(), 1e-4),
+        ("/config/correct_steps".to_owned(), 1.0),
+        ("/eta".to_owned(), 1e-4),
     ];
     for k in [0, middle, last] {
-        for (field, by) in [("t", 1.0), ("alpha", 1e-6), ("sigma", 1e-6), ("x/0/0", 1e-6), ("model_output/3/1", 1e-6), ("x_next/5/0", 1e-6)]
+        for (field, by) in [("t", 1.0), ("alpha", 1e-6), ("sigma", 1e-6), ("x/0/0", 1e-6), ("model_output/3/1", 1e-6), ("x_next/3/0", 1e-6)]
         {
             places.push((format!("/steps/{k}/{field}"), by));
         }
@@ -64,10 +71,11 @@ fn places(entry: &Value) -> Vec<(String, f64)> {
 
 #[test]
 fn a_damaged_number_is_noticed() {
-    let text = fs::read_to_string(golden("core").join("trajectories_diffusers64.json")).unwrap();
-    let whole: Value = serde_json::from_str(&text).unwrap();
+    let read = |file: &str| serde_json::from_str::<Value>(&fs::read_to_string(golden(file)).unwrap()).unwrap();
+    let documents = [read("core/trajectories_diffusers64.json"), read("more/trajectories.json")];
+    let entries = documents.iter().flat_map(|whole| whole["cases"].as_object().unwrap().iter().map(move |entry| (whole, entry)));
     let (mut tried, mut missed) = (0, Vec::new());
-    for (name, entry) in whole["cases"].as_object().unwrap() {
+    for (whole, (name, entry)) in entries {
         let sound = json!({ "mixture": whole["mixture"], "cases": { "entry": entry } });
         if run(&sound).unwrap().iter().any(|c| c.status == Status::Skip) {
             continue;
@@ -77,7 +85,11 @@ fn a_damaged_number_is_noticed() {
         for (place, by) in places(entry).into_iter().filter(|(place, _)| !(lost && place.starts_with("/noise"))) {
             let mut damaged = sound.clone();
             let Some(number) = damaged.pointer_mut(&format!("/cases/entry{place}")).filter(|v| v.is_number()) else { continue };
-            *number = if number.is_u64() { json!(number.as_u64().unwrap() + 1) } else { json!(number.as_f64().unwrap() + by) };
+            *number = if number.is_u64() {
+                json!(number.as_u64().unwrap() + 1)
+            } else {
+                json!(number.as_f64().unwrap() + by * number.as_f64().unwrap().abs().max(1.0))
+            };
             tried += 1;
             // A number may also make the document unreadable (an index beyond the list), which is noticed too.
             if run(&damaged).is_ok_and(|cases| cases.iter().all(|c| c.status != Status::Fail)) {
@@ -86,7 +98,7 @@ fn a_damaged_number_is_noticed() {
         }
     }
     assert!(missed.is_empty(), "{} of {tried} damaged copies passed:\n{}", missed.len(), missed.join("\n"));
-    assert!(tried > 500, "only {tried} places were damaged");
+    assert!(tried > 1500, "only {tried} places were damaged");
 }
 
 #[test]

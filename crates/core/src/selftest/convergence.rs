@@ -63,9 +63,10 @@ fn orders(entry: &At<'_>, nfe: &[f64], errors: &[f64], compare: &mut Compare) ->
 }
 
 /// Evaluations of one step.
-fn evaluations(solver: Solver) -> f64 {
+pub(super) fn evaluations(solver: Solver) -> f64 {
     match solver {
         Solver::Heun(_) | Solver::Dpm2(_) | Solver::Dpmpp2s(_) => 2.0,
+        Solver::Edm(edm) if edm.second_order => 2.0,
         _ => 1.0,
     }
 }
@@ -82,6 +83,12 @@ pub(super) enum Grid {
 }
 
 impl Grid {
+    /// Splits the name of an entry into that of a solver and a grid.
+    pub(super) fn of_name(name: &str) -> Option<(&str, Self)> {
+        let all = [("_vp_lambda", Self::VpLambda), ("_karras", Self::Karras), ("_log", Self::Log)];
+        all.into_iter().find_map(|(suffix, grid)| name.strip_suffix(suffix).map(|rest| (rest, grid)))
+    }
+
     /// `steps + 1` nodes between two noises.
     pub(super) fn nodes(self, max: f64, min: f64, steps: usize) -> Vec<Level> {
         let even = |a: f64, b: f64, i: usize| a + (b - a) * i as f64 / steps.max(1) as f64;
@@ -96,9 +103,7 @@ impl Grid {
 
 /// A solver and a grid from the name of an entry, `dpmpp_2m_log` for instance.
 fn method(name: &str) -> Option<(Solver, Grid)> {
-    let (name, grid) = [("_vp_lambda", Grid::VpLambda), ("_karras", Grid::Karras), ("_log", Grid::Log)]
-        .into_iter()
-        .find_map(|(suffix, grid)| name.strip_suffix(suffix).map(|rest| (rest, grid)))?;
+    let (name, grid) = Grid::of_name(name)?;
     let order = || name.chars().find_map(|c| c.to_digit(10)).map(|d| d as u8);
     let multistep = |order| Solver::Dpmpp(DpmPp { order, lower_order_final: false, ..DpmPp::default() });
     let solver = match name {
@@ -106,7 +111,7 @@ fn method(name: &str) -> Option<(Solver, Grid)> {
         "dpmpp_2m" => multistep(2),
         "dpmpp_3m" => multistep(3),
         _ if name.starts_with("lms") => Solver::Lms(Lms { order: order()? }),
-        _ if name.starts_with("deis") => Solver::Deis(Deis { order: order()?, lower_order_final: false }),
+        _ if name.starts_with("deis") => Solver::Deis(Deis { order: order()?, ..Deis::default() }),
         _ if name.starts_with("uni") => Solver::Unipc(UniPc {
             order: order()?,
             bh: if name.ends_with("bh1") { Bh::Bh1 } else { Bh::Bh2 },

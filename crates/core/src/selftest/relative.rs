@@ -1,4 +1,5 @@
-//! Comparison relative to the expected number itself, for tables whose entries span many orders of magnitude.
+//! Comparison relative to the expected number itself, for tables whose entries span many orders of magnitude; and the line through
+//! numbers.
 
 use super::report::Compare;
 
@@ -15,4 +16,18 @@ pub(super) fn numbers(compare: &mut Compare, what: &str, ours: &[f64], expected:
         let allowed = tolerance * b.abs() + slack(i);
         compare.to(allowed / b.abs().max(1.0), || format!("{what}[{i}]"), *a, *b);
     }
+}
+
+/// Least squares `y = a u + b v` of rows `[u, v, y]`.
+pub(super) fn fit(rows: impl Iterator<Item = [f64; 3]>) -> (f64, f64) {
+    let (mut uu, mut uv, mut vv, mut uy, mut vy) = (0.0, 0.0, 0.0, 0.0, 0.0);
+    for [u, v, y] in rows {
+        uu += u * u;
+        uv += u * v;
+        vv += v * v;
+        uy += u * y;
+        vy += v * y;
+    }
+    let det = uu * vv - uv * uv;
+    ((uy * vv - vy * uv) / det, (vy * uu - uy * uv) / det)
 }

@@ -2,7 +2,7 @@
 
 use super::{
     SelftestError,
-    convergence::Grid,
+    convergence::{Grid, evaluations},
     json::At,
     report::{Compare, Report},
 };
@@ -66,7 +66,8 @@ pub(super) fn check(doc: &At<'_>, report: &mut Report<'_>) -> Result<(), Selftes
         return Ok(());
     };
     let theirs = doc.get("M")?.index()?.max(1);
-    let (max, min) = report.ends;
+    let end = |key: &str, of_folder: f64| doc.opt(key).map_or(Ok(of_folder), |at| at.f64());
+    let (max, min) = (end("sigma_max", report.ends.0)?, end("sigma_min", report.ends.1)?);
     // Grids end at the least noise, and so do the moments.
     let at = Level::ve(min);
     let mut moments = Compare::new(1e-10);
@@ -85,10 +86,10 @@ pub(super) fn check(doc: &At<'_>, report: &mut Report<'_>) -> Result<(), Selftes
             noise.fill_f64(0, 0, stream::STEP, &mut z);
             x.iter_mut().zip(z).for_each(|(x, z)| *x += min * z);
             Figures::of(&x, &data, at).compare(name, &entry, theirs, &mut compare)?;
-        } else if let Some((solver, evaluations)) = method(name) {
+        } else if let Some((solver, evaluations, grid)) = method(name) {
             for (nfe, figures) in entry.entries()? {
                 let steps = nfe.parse::<usize>().map_err(|_| figures.expected("a number of evaluations as its key"))?.min(10_000);
-                match solver.plan(&Grid::Karras.nodes(max, min, steps / evaluations)) {
+                match solver.plan(&grid.nodes(max, min, steps / evaluations)) {
                     Err(error) => compare.fail(error.to_string()),
                     Ok(plan) => {
                         Figures::of(&plan.run(start.clone(), &data, &noise), &data, at).compare(nfe, &figures, theirs, &mut compare)?;
@@ -104,16 +105,17 @@ pub(super) fn check(doc: &At<'_>, report: &mut Report<'_>) -> Result<(), Selftes
     Ok(())
 }
 
-/// A solver from the name of an entry, and its evaluations per step.
-fn method(name: &str) -> Option<(Solver, usize)> {
-    let multistep = |order, sde| Solver::Dpmpp(DpmPp { order, sde, lower_order_final: false, ..DpmPp::default() });
-    match name {
-        "sde_dpmpp_1m" => Some((multistep(1, true), 1)),
-        "sde_dpmpp_2m" => Some((multistep(2, true), 1)),
-        "sde_dpmpp_3m" => Some((multistep(3, true), 1)),
-        "dpmpp_2m_ode" => Some((multistep(2, false), 1)),
-        "dpmpp_3m_ode" => Some((multistep(3, false), 1)),
-        "heun" | "dpm2" | "dpmpp_2s" | "dpm2_a" => Some((Solver::from_name(name).ok()?, 2)),
-        _ => Some((Solver::from_name(name).ok()?, 1)),
-    }
+/// A solver and a grid from the name of an entry, and the solver's evaluations per step; Karras's grid if it names none.
+fn method(name: &str) -> Option<(Solver, usize, Grid)> {
+    let (name, grid) = Grid::of_name(name).unwrap_or((name, Grid::Karras));
+    let (sde, ode) = (name.strip_prefix("sde_"), name.strip_suffix("_ode").unwrap_or(name));
+    let solver = match sde.unwrap_or(ode) {
+        "dpmpp_1m" | "dpmpp_2m" | "dpmpp_3m" => {
+            let order = name.chars().find_map(|c| c.to_digit(10))? as u8;
+            Solver::Dpmpp(DpmPp { order, sde: sde.is_some(), lower_order_final: false, ..DpmPp::default() })
+        }
+        other if sde.is_none() => Solver::from_name(other).ok()?,
+        _ => return None,
+    };
+    Some((solver, evaluations(solver) as usize, grid))
 }

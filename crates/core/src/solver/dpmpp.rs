@@ -50,7 +50,7 @@ impl Default for DpmPp {
 }
 
 /// Steps below which `lower_order_final` acts, as in the paper's code.
-pub(super) const SHORT: usize = 15;
+pub(crate) const SHORT: usize = 15;
 
 impl DpmPp {
     pub(super) fn check(self) -> Result<(), Error> {

@@ -28,6 +28,7 @@ pub use ddim::Ddim;
 pub use ddpm::{Ddpm, Variance};
 pub use deis::Deis;
 pub use dpm2::Dpm2;
+pub(crate) use dpmpp::SHORT;
 pub use dpmpp::{DpmPp, Form, Smooth};
 pub use edm::Edm;
 pub use euler::{Euler, EulerAncestral};

@@ -199,8 +199,9 @@ impl Solver {
             Self::EulerAncestral(EulerAncestral { eta }) | Self::Dpm2(Dpm2 { eta }) => eta > 0.0,
             Self::Edm(s) => s.s_churn > 0.0,
             Self::Dpmpp(s) => s.sde,
+            Self::DpmppSingle(s) => s.sde,
             Self::Sa(s) => s.tau > 0.0,
-            Self::Euler(_) | Self::Heun(_) | Self::Dpmpp2s(_) | Self::DpmppSingle(_) | Self::Unipc(_) => false,
+            Self::Euler(_) | Self::Heun(_) | Self::Dpmpp2s(_) | Self::Unipc(_) => false,
             Self::Deis(_) | Self::Lms(_) | Self::Pndm(_) => false,
         }
     }

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Form, Smooth, Walk, between::midpoint, dpmpp::Weights, history::History};
-use crate::{Error, Plan, plan::Reg};
+use crate::{Error, Plan, noise::stream, plan::Reg};
 
 /// DPM-Solver++(2S): a midpoint in the half log-SNR, two evaluations a step, one into `sigma = 0` (Lu et al. 2022 b, algorithm 1
 /// with `r = 1/2`).
@@ -42,11 +42,15 @@ pub struct DpmPpSingle {
     pub smooth: Smooth,
     /// Form of the second order; default midpoint.
     pub form: Form,
+    /// Adds the noise of the reverse SDE from the start of the block, afresh at each of its nodes; default no.
+    pub sde: bool,
+    /// Never ends with a step of the highest order into the last node; default yes. Steps into `sigma = 0` are always of order 1.
+    pub lower_order_final: bool,
 }
 
 impl Default for DpmPpSingle {
     fn default() -> Self {
-        Self { order: 2, smooth: Smooth::X0, form: Form::Midpoint }
+        Self { order: 2, smooth: Smooth::X0, form: Form::Midpoint, sde: false, lower_order_final: true }
     }
 }
 
@@ -63,7 +67,7 @@ impl DpmPpSingle {
     fn orders(self, steps: usize) -> Vec<usize> {
         let order = usize::from(self.order);
         let mut orders: Vec<usize> = (0..steps).map(|i| i % order + 1).collect();
-        if let Some(last) = orders.last_mut() {
+        if let Some(last) = orders.last_mut().filter(|_| self.lower_order_final) {
             // Complete blocks to the end would put the highest order into the last node; the block is cut before it.
             *last = if *last == order { 1 } else { *last };
         }
@@ -72,7 +76,7 @@ impl DpmPpSingle {
 
     pub(super) fn compile(self, walk: Walk<'_>) -> Plan {
         let mut plan = Plan::new();
-        let (d, base) = (plan.reg(), plan.reg());
+        let (d, base, z) = (plan.reg(), plan.reg(), plan.reg());
         let mut history = History::new(&mut plan, usize::from(self.order));
         let orders = self.orders(walk.len());
         let mut start = walk.first();
@@ -89,10 +93,14 @@ impl DpmPpSingle {
                 start = from;
                 plan.lin(base, [(1.0, Plan::STATE)]);
             }
-            let weights = Weights::of(self.smooth, false, start, to);
+            let weights = Weights::of(self.smooth, self.sde, start, to);
             let mut terms = vec![(weights.of_x, if order == 1 { Plan::STATE } else { base })];
             self.taylor(order, weights, to.lambda() - start.lambda(), &history, &mut terms);
             self.smooth.fold(&mut terms, [m, d], from);
+            if self.sde {
+                plan.noise(z, i, stream::STEP);
+                terms.push((weights.of_noise, z));
+            }
             plan.lin(Plan::STATE, terms);
         }
         plan

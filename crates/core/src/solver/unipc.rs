@@ -29,13 +29,16 @@ pub struct UniPc {
     pub smooth: Smooth,
     /// Whether the corrector runs; default yes. Without it the method is UniP.
     pub corrector: bool,
+    /// Steps from the start whose result is not corrected; default 0. Strong guidance makes the first estimates unreliable (the authors'
+    /// code calls this `disable_corrector`).
+    pub corrected_from: usize,
     /// Ends with steps of order 2 and 1; default yes. Steps into `sigma = 0` are always of order 1.
     pub lower_order_final: bool,
 }
 
 impl Default for UniPc {
     fn default() -> Self {
-        Self { order: 2, bh: Bh::Bh2, smooth: Smooth::X0, corrector: true, lower_order_final: true }
+        Self { order: 2, bh: Bh::Bh2, smooth: Smooth::X0, corrector: true, corrected_from: 0, lower_order_final: true }
     }
 }
 
@@ -64,7 +67,7 @@ impl UniPc {
             }
             let m = history.push(from.lambda());
             self.smooth.eval(&mut plan, [m, d], from, i);
-            let corrected = before.filter(|(left, _)| self.corrector && left.alpha > 0.0);
+            let corrected = before.filter(|(left, _)| self.corrector && i > self.corrected_from && left.alpha > 0.0);
             let x = match corrected {
                 Some((left, order)) => {
                     let mut terms = self.terms(left, from, order, 1, &history);

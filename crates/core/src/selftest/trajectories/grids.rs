@@ -1,10 +1,7 @@
 //! The times and levels that a recorded scheduler should have visited, from its settings alone.
 
-use super::record::{Config, Run};
-use crate::{
-    Level, grid,
-    schedule::{Schedule, Table},
-};
+use super::record::{Config, Ladder, Run};
+use crate::{Level, grid};
 
 /// What a run should have visited: a time and a level for each network call.
 #[derive(Clone, Debug, PartialEq)]
@@ -48,23 +45,28 @@ pub(super) fn pndm_times(config: &Config, n: usize) -> Option<Vec<f64>> {
         let second = times.get(1).copied();
         return Some(times[..times.len().min(2)].iter().copied().chain(second).chain(times.iter().skip(2).copied()).collect());
     }
-    let half = (config.train_steps() / n / 2) as f64;
+    let half = half_step(config, n);
     let (start, rest) = times.split_at_checked(3)?;
-    let next = |k: usize| times.get(k + 1).copied();
     let mut all = Vec::new();
     for (k, t) in start.iter().enumerate() {
-        all.extend([*t, t - half, t - half, next(k)?]);
+        let next = *times.get(k + 1)?;
+        all.extend([*t, next + half, next + half, next]);
     }
     all.extend(rest);
     Some(all)
 }
 
-/// Times of latent consistency sampling: evenly spread over the 50 times that the model was distilled on.
+/// Half of PNDM's stride, rounded down.
+pub(super) fn half_step(config: &Config, n: usize) -> f64 {
+    (config.train_steps() / n.max(1) / 2) as f64
+}
+
+/// Times of latent consistency sampling: evenly spread over the times (usually 50) that the model was distilled on.
 pub(super) fn latent_consistency_times(config: &Config, n: usize) -> Option<Vec<f64>> {
-    const ORIGIN: usize = 50;
-    let stride = config.train_steps() / ORIGIN;
-    let origin: Vec<f64> = (1..=ORIGIN).rev().map(|i| (i * stride - 1) as f64).collect();
-    let pick = |k: usize| origin.get((k as f64 * ORIGIN as f64 / n as f64).floor() as usize).copied();
+    let count = config.original_inference_steps.unwrap_or(50).clamp(1, config.train_steps());
+    let stride = config.train_steps() / count;
+    let origin: Vec<f64> = (1..=count).rev().map(|i| (i * stride - 1) as f64).collect();
+    let pick = |k: usize| origin.get((k as f64 * count as f64 / n as f64).floor() as usize).copied();
     (0..n).map(pick).collect()
 }
 
@@ -90,32 +92,24 @@ fn exploding_times(config: &Config, n: usize) -> Option<Vec<f64>> {
     }
 }
 
-/// `sigma / alpha` at a time between the entries of the table, linear in sigma.
-fn sigma_at(table: &Table, t: f64) -> f64 {
-    let last = table.alpha_bar().len() - 1;
-    let sigma = |i: usize| Level::vp(table.alpha_bar()[i.min(last)]).ve_sigma();
-    let i = t.max(0.0).floor();
-    let u = t - i;
-    if u == 0.0 { sigma(i as usize) } else { sigma(i as usize) + u * (sigma(i as usize + 1) - sigma(i as usize)) }
-}
-
 /// A list of `sigma / alpha`, with the times that the scheduler wrote down for them.
-fn sigmas_of(run: &Run, table: &Table, times: Vec<f64>) -> (Vec<f64>, Vec<f64>) {
+fn sigmas_of(run: &Run, ladder: &Ladder, times: Vec<f64>) -> (Vec<f64>, Vec<f64>) {
     let config = &run.config;
     let exploding = run.mode == "ve";
     let n = times.len();
     // Variance exploding schedulers span the visited part of the table, the others all of it.
     let ends = if exploding { [times[0], times[n - 1]] } else { [(config.train_steps() - 1) as f64, 0.0] };
-    let [max, min] = ends.map(|t| sigma_at(table, t));
+    let [max, min] = ends.map(|t| ladder.sigma_at(t));
+    let (max, min) = (config.sigma_max.unwrap_or(max), config.sigma_min.unwrap_or(min));
     let sigmas = if config.use_karras_sigmas {
         grid::karras(max, min, 7.0, n)
     } else if config.use_lu_lambdas || config.use_exponential_sigmas {
         grid::exponential(max, min, n)
     } else {
-        let sigmas = times.iter().map(|t| sigma_at(table, *t)).collect();
+        let sigmas = times.iter().map(|t| ladder.sigma_at(*t)).collect();
         return (times, sigmas);
     };
-    (sigmas.iter().map(|s| table.t_of_lambda(-s.ln())).collect(), sigmas)
+    (sigmas.iter().map(|s| ladder.time_of(*s)).collect(), sigmas)
 }
 
 /// A list in which every entry but the first comes twice, as two-stage methods write it.
@@ -123,13 +117,18 @@ fn doubled(list: &[f64]) -> Vec<f64> {
     list.iter().enumerate().flat_map(|(i, v)| std::iter::repeat_n(*v, if i == 0 { 1 } else { 2 })).collect()
 }
 
-/// Times of both stages of each step. KDPM2 writes down the time of its geometric midpoint, though its list of sigmas does not.
-fn staged(scheduler: &str, table: &Table, t: &[f64], sigmas: &[f64]) -> Vec<f64> {
-    if scheduler != "KDPM2DiscreteScheduler" {
+/// Times of both stages of each step. KDPM2 writes down the time of the level between two nodes at which it takes its slope, though
+/// its list of sigmas does not: their geometric mean, and with ancestral noise (which goes down to `s_next^2 / s`) the next node.
+fn staged(scheduler: &str, ladder: &Ladder, t: &[f64], sigmas: &[f64]) -> Vec<f64> {
+    let between = |pair: &[f64]| match scheduler {
+        "KDPM2DiscreteScheduler" => (pair[0] * pair[1]).sqrt(),
+        _ => pair[1],
+    };
+    if !scheduler.starts_with("KDPM2") {
         return doubled(t);
     }
-    let midpoint = |pair: &[f64]| table.t_of_lambda(-0.5 * (pair[0] * pair[1]).ln());
-    t.iter().enumerate().flat_map(|(i, t)| [Some(*t), sigmas.get(i..i + 2).map(midpoint)]).flatten().collect()
+    let time = |i: usize| sigmas.get(i..i + 2).map(|pair| ladder.time_of(between(pair)));
+    t.iter().enumerate().flat_map(|(i, t)| [Some(*t), time(i)]).flatten().collect()
 }
 
 fn shifted(s: f64, shift: f64) -> f64 {
@@ -151,21 +150,21 @@ pub(super) fn visits(run: &Run) -> Option<Visits> {
     );
     match run.mode.as_str() {
         "disc" => {
-            let table = run.table()?;
+            let ladder = run.ladder()?;
             let t = super::setup::discrete_times(run)?;
-            let at = t.iter().map(|t| table.level(*t)).collect();
+            let at = t.iter().map(|t| ladder.level(*t as usize)).collect::<Option<_>>()?;
             Some(Visits { t, at })
         }
         "vpsig" => {
-            let table = run.table()?;
-            let (t, sigmas) = sigmas_of(run, &table, multistep_times(config, n)?);
+            let ladder = run.ladder()?;
+            let (t, sigmas) = sigmas_of(run, &ladder, multistep_times(config, n)?);
             let at = sigmas.iter().map(|s| Level::vp(1.0 / (1.0 + s * s))).collect();
             Some(Visits { t, at })
         }
         "ve" => {
-            let table = run.table()?;
-            let (t, sigmas) = sigmas_of(run, &table, exploding_times(config, n)?);
-            let (t, sigmas) = if two_stage { (staged(scheduler, &table, &t, &sigmas), doubled(&sigmas)) } else { (t, sigmas) };
+            let ladder = run.ladder()?;
+            let (t, sigmas) = sigmas_of(run, &ladder, exploding_times(config, n)?);
+            let (t, sigmas) = if two_stage { (staged(scheduler, &ladder, &t, &sigmas), doubled(&sigmas)) } else { (t, sigmas) };
             Some(Visits { t, at: sigmas.into_iter().map(Level::ve).collect() })
         }
         "edm" => {
@@ -190,6 +189,20 @@ pub(super) fn visits(run: &Run) -> Option<Visits> {
     }
 }
 
+/// Flow levels stretched to a last one, or spread anew between their ends.
+fn respaced(config: &Config, mut sigmas: Vec<f64>) -> Vec<f64> {
+    let (n, first, last) = (sigmas.len(), sigmas[0], sigmas[sigmas.len() - 1]);
+    if let Some(end) = config.shift_terminal {
+        sigmas.iter_mut().for_each(|s| *s = 1.0 - (1.0 - *s) * (1.0 - end) / (1.0 - last));
+    }
+    let last = config.shift_terminal.unwrap_or(last);
+    match (config.use_karras_sigmas, config.use_exponential_sigmas) {
+        (true, _) => grid::karras(first, last, 7.0, n),
+        (_, true) => grid::exponential(first, last, n),
+        _ => sigmas,
+    }
+}
+
 /// Flow grids: the flow schedulers shift a list whose ends were shifted before, the others shift once.
 fn flow(run: &Run, two_stage: bool) -> Option<Visits> {
     let (config, n) = (&run.config, run.asked);
@@ -197,7 +210,9 @@ fn flow(run: &Run, two_stage: bool) -> Option<Visits> {
     let sigmas: Vec<f64> = match run.scheduler.as_str() {
         "FlowMatchEulerDiscreteScheduler" | "FlowMatchHeunDiscreteScheduler" => {
             let shift = config.shift.unwrap_or(1.0);
-            linspace(shifted(1.0, shift), shifted(1.0 / total, shift), n).into_iter().map(|s| shifted(s, shift)).collect()
+            let sigmas: Vec<f64> =
+                linspace(shifted(1.0, shift), shifted(1.0 / total, shift), n).into_iter().map(|s| shifted(s, shift)).collect();
+            respaced(config, sigmas)
         }
         "UniPCMultistepScheduler" => {
             // The first node would be pure noise, where lambda is infinite; it is moved by a millionth.
@@ -218,15 +233,24 @@ fn flow(run: &Run, two_stage: bool) -> Option<Visits> {
     Some(Visits { t, at: sigmas.into_iter().map(Level::flow).collect() })
 }
 
-/// The entry after the last visited one in the list of sigmas: 0, or the least sigma of the table.
+/// The entry after the last visited one in the list of sigmas: 0, the least sigma of the table, or the last visited one again.
 pub(super) fn end_sigma(run: &Run) -> Option<f64> {
+    let (config, scheduler) = (&run.config, run.scheduler.as_str());
     if run.mode == "ctm" {
-        return Some(run.config.sigma_min.unwrap_or(0.002));
+        return Some(config.sigma_min.unwrap_or(0.002));
     }
-    let keeps_noise = matches!(run.scheduler.as_str(), "DEISMultistepScheduler" | "SASolverScheduler");
+    let keeps_noise = matches!(scheduler, "DEISMultistepScheduler" | "SASolverScheduler");
     let default = if keeps_noise { "sigma_min" } else { "zero" };
-    match run.config.final_sigmas_type.as_deref().unwrap_or(default) {
-        "sigma_min" => Some(sigma_at(&run.table()?, 0.0)),
-        _ => Some(0.0),
+    if config.final_sigmas_type.as_deref().unwrap_or(default) != "sigma_min" {
+        return Some(0.0);
     }
+    if run.mode == "edm" {
+        return Some(config.sigma_min.unwrap_or(0.002));
+    }
+    let respaced = config.use_karras_sigmas || config.use_exponential_sigmas || config.use_flow_sigmas;
+    if respaced && (keeps_noise || scheduler == "UniPCMultistepScheduler") {
+        let last = visits(run)?.at.last().copied()?;
+        return Some(if run.mode == "flow" { last.sigma } else { last.ve_sigma() });
+    }
+    Some(run.ladder()?.sigma_at(0.0))
 }

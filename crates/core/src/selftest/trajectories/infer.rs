@@ -2,11 +2,14 @@
 
 use super::{
     record::{Run, Step},
-    setup::Output,
+    replay,
+    setup::{Output, Setup},
 };
 use crate::{
-    Level,
-    solver::{Edm, Reverse},
+    Level, Param,
+    mixture::GaussianMixture,
+    selftest::relative::fit,
+    solver::{Edm, Lms, Reverse, Solver},
 };
 
 /// Middle value of a list, if it is not empty.
@@ -14,20 +17,6 @@ fn median(mut list: Vec<f64>) -> Option<f64> {
     list.retain(|v| v.is_finite());
     list.sort_by(f64::total_cmp);
     list.get(list.len() / 2).copied()
-}
-
-/// Least squares `y = a u + b v`.
-fn fit(rows: impl Iterator<Item = [f64; 3]>) -> (f64, f64) {
-    let (mut uu, mut uv, mut vv, mut uy, mut vy) = (0.0, 0.0, 0.0, 0.0, 0.0);
-    for [u, v, y] in rows {
-        uu += u * u;
-        uv += u * v;
-        vv += v * v;
-        uy += u * y;
-        vy += v * y;
-    }
-    let det = uu * vv - uv * uv;
-    ((uy * vv - vy * uv) / det, (vy * uu - uy * uv) / det)
 }
 
 /// Estimates of `x0` and of the noise that a step's output stands for.
@@ -53,25 +42,51 @@ pub(super) fn ddim_eta(run: &Run, output: Output, targets: &[Level], clip: Optio
     median(etas.collect()).unwrap_or(0.0).clamp(0.0, 1.0)
 }
 
-/// The churn of Karras's sampler: how far each noisy step raised its noise, and how wide the added noise was. The slope of the step is
-/// the noise estimate, so `x_next - x = a z + (sigma_next - raised) eps`.
+/// The churn of Karras's sampler: how far each noisy step raised its noise, and how wide the added noise was.
+///
+/// The step is `x_next = y + (next - raised) (y - D) / raised` from the raised state `y = x + width z`, so that
+/// `x_next - x = width (1 + k b) z + b (x - D)`, with `b = next / raised - 1` and `k` what of `y` is left in `y - D`: all of it for an
+/// estimate of data; `s^2 / (s^2 + 1)` for a velocity, which is read at the level `s` before churn. A noise estimate is the slope itself.
 pub(super) fn churn(run: &Run, output: Output) -> Edm {
     let (mut gammas, mut widths) = (Vec::new(), Vec::new());
     let mut noisy: Vec<f64> = Vec::new();
     for (k, step) in run.steps.iter().enumerate() {
         let (s, next) = (step.at.sigma, run.sigmas.get(k + 1).copied().unwrap_or(0.0));
         let Some(z) = run.noise.get(step.noise.start).filter(|_| !step.noise.is_empty()) else { continue };
-        let (_, eps) = estimates(step, output);
-        let rows = (0..z.len().min(eps.len()).min(step.x_next.len())).map(|i| [z[i], eps[i], step.x_next[i] - step.x[i]]);
-        let (width, slope) = fit(rows);
-        let raised = next - slope;
-        gammas.push(raised / s - 1.0);
-        widths.push(width / (raised * raised - s * s).sqrt());
+        let (x0, eps) = estimates(step, output);
+        let slope_known = output.is(Param::Eps);
+        let slope = |i: usize| if slope_known { eps[i] } else { step.x[i] - x0[i] };
+        let rows = (0..z.len().min(eps.len()).min(step.x_next.len())).map(|i| [z[i], slope(i), step.x_next[i] - step.x[i]]);
+        let (of_z, of_slope) = fit(rows);
         noisy.push(s);
+        let (raised, width) = if slope_known {
+            (next - of_slope, of_z)
+        } else {
+            let kept = if output.is(Param::V) { s * s / (s * s + 1.0) } else { 1.0 };
+            (next / (1.0 + of_slope), of_z / (1.0 + kept * of_slope))
+        };
+        // Into clean data an estimate of data says nothing of what was added.
+        if next > 0.0 || slope_known {
+            gammas.push(raised / s - 1.0);
+            widths.push(width / (raised * raised - s * s).sqrt());
+        }
     }
     let s_churn = median(gammas).unwrap_or(0.0) * run.steps.len() as f64;
     let s_noise = median(widths).unwrap_or(1.0);
     let least = noisy.iter().copied().fold(f64::INFINITY, f64::min);
     let most = noisy.iter().copied().fold(0.0, f64::max);
     Edm { s_churn: s_churn.max(0.0), s_min: least, s_max: Some(most), s_noise: s_noise.max(0.0), second_order: false }
+}
+
+/// The order of a linear multistep run: that of the solver's orders whose end is nearest to the recorded one.
+pub(super) fn lms_order(mixture: &GaussianMixture, run: &Run, setup: &Setup) -> Lms {
+    let distance = |lms: &Lms| {
+        let setup = Setup { solver: Solver::Lms(*lms), ..setup.clone() };
+        let plan = setup.plan().ok()?;
+        let trace = replay::host(mixture, run, &setup, &plan, run.x_init.clone());
+        Some(trace.last.iter().zip(&run.last).map(|(a, b)| (a - b).abs()).sum::<f64>())
+    };
+    let orders = [4, 3, 2, 1].map(|order| Lms { order });
+    let known = orders.into_iter().filter_map(|lms| Some((distance(&lms)?, lms)));
+    known.min_by(|a, b| a.0.total_cmp(&b.0)).map_or_else(Lms::default, |(_, lms)| lms)
 }

@@ -52,15 +52,40 @@ pub(super) struct Config {
     pub(super) snr: Option<f64>,
     pub(super) sampling_eps: Option<f64>,
     pub(super) correct_steps: Option<usize>,
+    pub(super) clip_denoised: Option<bool>,
+    pub(super) s_noise: Option<f64>,
+    pub(super) timestep_scaling: Option<f64>,
+    pub(super) original_inference_steps: Option<usize>,
+    pub(super) euler_at_final: bool,
+    pub(super) disable_corrector: Vec<usize>,
+    pub(super) shift_terminal: Option<f64>,
 }
 
 impl Config {
+    /// Defaults that are not those of most schedulers.
+    fn fill(&mut self, scheduler: &str) {
+        match scheduler {
+            "CMStochasticIterativeScheduler" => {
+                self.num_train_timesteps.get_or_insert(40);
+            }
+            "LCMScheduler" => {
+                self.beta_start.get_or_insert(0.00085);
+                self.beta_end.get_or_insert(0.012);
+                self.beta_schedule.get_or_insert_with(|| "scaled_linear".to_owned());
+            }
+            _ => {}
+        }
+    }
+
     pub(super) fn train_steps(&self) -> usize {
         self.num_train_timesteps.unwrap_or(1000)
     }
 
-    /// The table of the named betas; none for a name that is not known.
-    fn table(&self) -> Option<Table> {
+    /// The levels of the named betas; none for a name that is not known.
+    ///
+    /// Schedulers that work with sigmas end a schedule of zero terminal SNR in `2^-24` instead of 0; that entry may lie above the one
+    /// before it.
+    fn ladder(&self, finite: bool) -> Option<Ladder> {
         let (start, end, steps) = (self.beta_start.unwrap_or(1e-4), self.beta_end.unwrap_or(0.02), self.train_steps());
         let betas = match self.beta_schedule.as_deref().unwrap_or("linear") {
             "linear" => betas::linear(start, end, steps),
@@ -70,7 +95,47 @@ impl Config {
             _ => return None,
         };
         let table = Table::from_betas(&betas).ok()?;
-        if self.rescale_betas_zero_snr { table.zero_terminal_snr().ok() } else { Some(table) }
+        let table = if self.rescale_betas_zero_snr { table.zero_terminal_snr().ok()? } else { table };
+        let mut alpha_bar = table.alpha_bar().to_vec();
+        match alpha_bar.last_mut() {
+            Some(last) if *last == 0.0 && finite => *last = 2f64.powi(-24),
+            _ => {}
+        }
+        Some(Ladder { alpha_bar })
+    }
+}
+
+/// `alpha_bar` of every training step, and the rules by which schedulers read it between entries.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Ladder {
+    pub(super) alpha_bar: Vec<f64>,
+}
+
+impl Ladder {
+    /// The level of an entry; none beyond the last.
+    pub(super) fn level(&self, i: usize) -> Option<Level> {
+        self.alpha_bar.get(i).map(|a| Level::vp(*a))
+    }
+
+    /// `sigma / alpha` of an entry, of the last one beyond it.
+    fn sigma(&self, i: usize) -> f64 {
+        Level::vp(self.alpha_bar[i.min(self.alpha_bar.len() - 1)]).ve_sigma()
+    }
+
+    /// `sigma / alpha` at a time between the entries, linear in sigma.
+    pub(super) fn sigma_at(&self, t: f64) -> f64 {
+        let i = t.max(0.0).floor();
+        let (low, u) = (self.sigma(i as usize), t.max(0.0) - i);
+        if u == 0.0 { low } else { low + u * (self.sigma(i as usize + 1) - low) }
+    }
+
+    /// The time of a `sigma / alpha`, linear in its logarithm, within the first and the last entry.
+    pub(super) fn time_of(&self, sigma: f64) -> f64 {
+        let log = |i: usize| self.sigma(i).ln();
+        let most = self.alpha_bar.len() - 2;
+        let low = (0..=most).rev().find(|i| log(*i) <= sigma.ln()).unwrap_or(0);
+        let (a, b) = (log(low), log(low + 1));
+        low as f64 + ((sigma.ln() - a) / (b - a)).clamp(0.0, 1.0)
     }
 }
 
@@ -111,10 +176,12 @@ pub(super) struct Run {
 impl Run {
     /// Reads an entry, or says why its settings are not understood.
     pub(super) fn read(entry: &At<'_>) -> Result<Result<Self, String>, SelftestError> {
-        let config: Config = match entry.get("config")?.parse() {
+        let mut config: Config = match entry.get("config")?.parse() {
             Ok(config) => config,
             Err(unknown) => return Ok(Err(unknown.to_string())),
         };
+        let scheduler = entry.get("scheduler")?.str()?.to_owned();
+        config.fill(&scheduler);
         if !(2..=MOST_STEPS).contains(&config.train_steps()) {
             return Err(entry.get("config")?.expected(format!("num_train_timesteps from 2 to {MOST_STEPS}")));
         }
@@ -125,7 +192,7 @@ impl Run {
         }
         let quirky = entry.get("status")?.str()? == "quirk";
         Ok(Ok(Self {
-            scheduler: entry.get("scheduler")?.str()?.to_owned(),
+            scheduler,
             config,
             mode: entry.get("mode")?.str()?.to_owned(),
             asked: entry.get("set_timesteps")?.index_below(MOST_STEPS)?,
@@ -143,15 +210,9 @@ impl Run {
         }))
     }
 
-    /// The table of the run's betas. Schedulers that work with sigmas, which would be infinite at zero terminal SNR, end in `2^-24`.
-    pub(super) fn table(&self) -> Option<Table> {
-        let table = self.config.table()?;
-        let mut alpha_bar = table.alpha_bar().to_vec();
-        match alpha_bar.last_mut() {
-            Some(last) if *last == 0.0 && self.mode != "disc" => *last = 2f64.powi(-24),
-            _ => return Some(table),
-        }
-        Table::new(alpha_bar).ok()
+    /// The levels of the run's betas.
+    pub(super) fn ladder(&self) -> Option<Ladder> {
+        self.config.ladder(self.mode != "disc")
     }
 
     /// Level of each step.

@@ -58,8 +58,8 @@ pub(super) fn check(name: &str, entry: &At<'_>, mixture: &GaussianMixture, repor
     let list = jump_list(count, repaint.jump_length, repaint.jump_samples);
     compare.numbers("timesteps", &list.iter().map(|t| (t * stride) as f64).collect::<Vec<_>>(), &times);
     compare.numbers("t", &steps.iter().map(|s| s.t as f64).collect::<Vec<_>>(), &times);
-    let Some(table) = linear_table(&steps, mixture, stride * count) else {
-        compare.fail("no linear schedule gives the recorded outputs".to_owned());
+    let Some(table) = schedule(&steps, mixture, stride, count, &report.tables) else {
+        compare.fail("no known schedule gives the recorded outputs".to_owned());
         report.add(name, compare);
         return Ok(());
     };
@@ -125,25 +125,64 @@ fn pooled(table: &Table, from: usize, drawn: &[Vec<f64>]) -> Vec<f64> {
     sum.iter().map(|s| s / variance.sqrt()).collect()
 }
 
-/// The linear table of betas under which the mixture gives the recorded outputs, which the record does not name: its level at time 0
-/// gives the first beta, that at the last time the slope.
-fn linear_table(steps: &[Step], mixture: &GaussianMixture, total: usize) -> Option<Table> {
-    let first = steps.iter().filter(|s| s.down).min_by_key(|s| s.t)?;
-    let last = steps.iter().filter(|s| s.down).max_by_key(|s| s.t)?;
-    if first.t != 0 || last.t == 0 {
+/// The schedule under which the mixture gives the recorded outputs, which the record does not name: of each known family the member
+/// with the recorded levels at the first and the last time; of those, the one nearest to the levels between.
+///
+/// A number of training steps that is not a multiple of the steps is rounded down when they are spread over it, so all that round to
+/// `stride` are tried where the family depends on it.
+fn schedule(steps: &[Step], mixture: &GaussianMixture, stride: usize, count: usize, known: &[Table]) -> Option<Table> {
+    let mut levels: Vec<(usize, f64)> = Vec::new();
+    for step in steps.iter().filter(|s| s.down) {
+        if levels.iter().all(|(t, _)| *t != step.t) {
+            levels.push((step.t, alpha_bar(step, mixture)));
+        }
+    }
+    let first = levels.iter().min_by_key(|(t, _)| *t).copied()?;
+    let last = levels.iter().max_by_key(|(t, _)| *t).copied()?;
+    if first.0 != 0 || last.0 == 0 {
         return None;
     }
-    let start = 1.0 - alpha_bar(first, mixture);
-    let log_last = alpha_bar(last, mixture).ln();
-    let product = |slope: f64| (0..=last.t).map(|i| (-(start + slope * i as f64)).ln_1p()).sum::<f64>();
-    // The product falls with the slope; no beta may reach 1.
-    let (mut low, mut high) = (0.0, (1.0 - start) / last.t as f64 * (1.0 - 1e-12));
-    for _ in 0..200 {
-        let middle = 0.5 * (low + high);
-        if product(middle) > log_last { low = middle } else { high = middle }
+    let totals = stride * count..stride * count + count;
+    let sigmoid = |total: usize| move |i: usize| 1.0 / (1.0 + (6.0 - 12.0 * i as f64 / (total - 1) as f64).exp());
+    let even = |i: usize| i as f64;
+    let longest = totals.end;
+    let mut families =
+        vec![through(first.1, last, even, |b| b, |b| b, longest), through(first.1, last, even, f64::sqrt, |r| r * r, longest)];
+    for total in totals.filter(|total| *total > 1) {
+        families.push(through(first.1, last, sigmoid(total), |b| b, |b| b, total));
+        families.push(Table::from_betas(&betas::cosine(0.008, 0.999, total)).ok());
     }
-    let end = start + 0.5 * (low + high) * (total.checked_sub(1)?) as f64;
-    Table::from_betas(&betas::linear(start, end, total)).ok()
+    let distance = |table: &Table| {
+        let off = |(t, a): &(usize, f64)| table.alpha_bar().get(*t).map_or(f64::INFINITY, |b| (a - b).abs());
+        levels.iter().map(off).fold(0.0, f64::max)
+    };
+    families.into_iter().flatten().chain(known.iter().cloned()).min_by(|a, b| distance(a).total_cmp(&distance(b)))
+}
+
+/// The table whose betas are `bend^-1` of a line in `shape(i)`, with the first level `start` and the level `last`; one as long as can be
+/// below `total`.
+fn through(
+    start: f64,
+    (t, level): (usize, f64),
+    shape: impl Fn(usize) -> f64,
+    bend: impl Fn(f64) -> f64,
+    unbend: impl Fn(f64) -> f64,
+    total: usize,
+) -> Option<Table> {
+    // A curve over [0, 1] whose ends are the free parameters; the first beta ties them.
+    let (low, high) = (shape(0), shape(t));
+    let from = bend(1.0 - start);
+    let beta = |slope: f64, i: usize| unbend(from + slope * (shape(i) - low));
+    let product = |slope: f64| (0..=t).map(|i| (-beta(slope, i)).ln_1p()).sum::<f64>();
+    // The product falls with the slope; no beta up to the last level may reach 1.
+    let (mut least, mut most) = (0.0, (bend(1.0) - from) / (high - low) * (1.0 - 1e-12));
+    for _ in 0..200 {
+        let middle = 0.5 * (least + most);
+        if product(middle) > level.ln() { least = middle } else { most = middle }
+    }
+    let slope = 0.5 * (least + most);
+    let betas: Vec<f64> = (0..total).map(|i| beta(slope, i)).take_while(|b| *b < 1.0).collect();
+    Table::from_betas(&betas).ok()
 }
 
 /// The `alpha_bar` at which the mixture's noise estimate is the recorded one: a grid over the log-SNR, then Gauss-Newton.

@@ -1,13 +1,14 @@
 //! From a recorded scheduler to the solver, the nodes and the conventions that repeat its run.
 
-use super::{grids, infer, record::Run};
+use super::{
+    grids, infer,
+    network::Seen,
+    record::{Ladder, Run},
+    settings,
+};
 use crate::{
     Error, Level, Param, Plan, drive,
-    schedule::Table,
-    solver::{
-        Bh, Consistency, Coordinates, Ddim, Ddpm, Deis, Dpm2, DpmPp, DpmPpSingle, Edm, Euler, EulerAncestral, Form, Heun, Lms, Pndm, Sa,
-        Smooth, Solver, UniPc, Variance,
-    },
+    solver::{Consistency, Coordinates, Ddim, Ddpm, Deis, Dpm2, DpmPp, DpmPpSingle, Euler, EulerAncestral, Heun, Lms, Pndm, Sa, Solver},
 };
 
 /// How to repeat a run with a plan.
@@ -28,6 +29,10 @@ pub(super) struct Setup {
     pub(super) seen: Seen,
     /// Where each step went, if not to the next node: then only single steps are compared, and the reference.
     pub(super) steps_to: Option<Vec<Level>>,
+    /// Standard deviation of the noise that the scheduler adds after its last step.
+    pub(super) last_noise: f64,
+    /// Factor of the recorded noise.
+    pub(super) noise_scale: f64,
 }
 
 /// What `model_output` is.
@@ -40,6 +45,8 @@ pub(super) enum Output {
         /// Whether the network's state is that of the run divided by `sqrt(alpha^2 + sigma^2)`.
         normalised: bool,
     },
+    /// The preconditioned output with its sign turned, which is what EDM schedulers call a velocity.
+    NegatedEdm { sigma_data: f64 },
     /// A consistency function with its boundary at `sigma_min` (Song et al. 2023, eq. 5 and appendix C).
     Consistency { sigma_data: f64, sigma_min: f64 },
 }
@@ -53,6 +60,10 @@ impl Output {
                 let target = param.target(Level::new(at.alpha / norm, at.sigma / norm));
                 (target.of_x0 - target.of_eps * at.alpha / at.sigma, target.of_eps / at.sigma)
             }
+            Self::NegatedEdm { sigma_data } => {
+                let (of_x0, of_x) = Self::Param { param: Param::Edm { sigma_data }, normalised: false }.factors(at);
+                (-of_x0, -of_x)
+            }
             Self::Consistency { sigma_data, sigma_min } => {
                 let (d2, s) = (sigma_data * sigma_data, at.sigma);
                 let skip = d2 / ((s - sigma_min).powi(2) + d2);
@@ -61,19 +72,6 @@ impl Output {
             }
         }
     }
-}
-
-/// What a recorded network was shown, where that is not what our plan shows it.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Seen {
-    /// The same.
-    Same,
-    /// The recorded level, though the state lies at another.
-    RecordedLevel,
-    /// The state before churn, at its level.
-    BeforeChurn(Edm),
-    /// A state that is a mixture of its own with the network's boundary weights (latent consistency).
-    Boundary,
 }
 
 /// Times of the schedulers that step through a table.
@@ -100,21 +98,24 @@ pub(super) fn setup(run: &Run) -> Result<Setup, String> {
     if run.config.thresholding {
         return Err("dynamic thresholding inside a recorded run".to_owned());
     }
+    let config = &run.config;
     let mut nodes = run.levels();
     let output = output(run)?;
     let mut noise_step: Vec<usize> = (0..run.steps.len()).collect();
     let mut clip = None;
     let mut steps_to = None;
     let mut seen = Seen::Same;
-    let end = run.sigmas.last().copied();
+    let (mut last_noise, mut noise_scale) = (0.0, 1.0);
     let solver = match run.scheduler.as_str() {
         "DDPMScheduler" => {
             nodes.push(Level::clean());
-            clip = clipping(run);
-            Solver::Ddpm(Ddpm { variance: variance(run)? })
+            clip = settings::clipping(config, true);
+            let variance = settings::variance(config)?;
+            last_noise = settings::last_noise(run, variance);
+            Solver::Ddpm(Ddpm { variance })
         }
         "DDIMScheduler" => {
-            clip = clipping(run);
+            clip = settings::clipping(config, true);
             steps_to = table_steps(run)?;
             let last = table_end(run)?;
             nodes.push(last);
@@ -122,22 +123,23 @@ pub(super) fn setup(run: &Run) -> Result<Setup, String> {
                 nodes.pop();
             }
             let targets = steps_to.clone().unwrap_or_else(|| nodes[1..].to_vec());
-            let eta = run.config.eta.unwrap_or_else(|| infer::ddim_eta(run, output, &targets, clip));
+            let eta = config.eta.unwrap_or_else(|| infer::ddim_eta(run, output, &targets, clip));
             Solver::Ddim(Ddim { eta, ..Ddim::default() })
         }
         "DDIMInverseScheduler" => {
-            if run.config.clip_sample.unwrap_or(true) {
-                return Err("clipping inside an inversion".to_owned());
-            }
-            nodes.insert(0, table_end(run)?);
+            clip = settings::clipping(config, true);
+            seen = Seen::Inversion;
+            let start = table_end(run)?;
+            let still = start.ve_sigma() >= nodes[0].ve_sigma();
+            nodes.insert(0, if still { Level::vp(1.0 / (1.0 + (start.ve_sigma() * (1.0 - STILL)).powi(2))) } else { start });
             Solver::Ddim(Ddim::default())
         }
         "DPMSolverMultistepScheduler" | "EDMDPMSolverMultistepScheduler" => {
-            nodes.push(of_sigma(run, end.ok_or("no sigmas")?));
-            Solver::Dpmpp(dpmpp(run)?)
+            end(run, &mut nodes)?;
+            Solver::Dpmpp(settings::dpmpp(run)?)
         }
         "EulerDiscreteScheduler" | "EDMEulerScheduler" | "FlowMatchEulerDiscreteScheduler" if run.noise.is_empty() => {
-            nodes.push(of_sigma(run, end.ok_or("no sigmas")?));
+            end(run, &mut nodes)?;
             Solver::Euler(Euler {})
         }
         "EulerAncestralDiscreteScheduler" => {
@@ -148,11 +150,12 @@ pub(super) fn setup(run: &Run) -> Result<Setup, String> {
             nodes = every_other(&nodes);
             noise_step = (0..nodes.len()).map(|i| 2 * i).collect();
             nodes.push(Level::clean());
+            clip = settings::clipping(config, false);
             let coordinates = if run.mode == "flow" { Coordinates::Flow } else { Coordinates::Exploding };
             Solver::Heun(Heun { coordinates })
         }
         "EulerDiscreteScheduler" => {
-            nodes.push(Level::clean());
+            end(run, &mut nodes)?;
             let edm = infer::churn(run, output);
             seen = Seen::BeforeChurn(edm);
             Solver::Edm(edm)
@@ -166,66 +169,89 @@ pub(super) fn setup(run: &Run) -> Result<Setup, String> {
             Solver::Dpm2(Dpm2 { eta: if ancestral { 1.0 } else { 0.0 } })
         }
         "DPMSolverSinglestepScheduler" => {
-            nodes.push(of_sigma(run, end.ok_or("no sigmas")?));
-            let DpmPp { order, smooth, form, sde, lower_order_final } = dpmpp(run)?;
-            if sde || !lower_order_final {
-                return Err("singlestep with noise, or without lower_order_final".to_owned());
-            }
-            Solver::DpmppSingle(DpmPpSingle { order, smooth, form })
+            end(run, &mut nodes)?;
+            let DpmPp { order, smooth, form, sde, lower_order_final } = settings::dpmpp(run)?;
+            Solver::DpmppSingle(DpmPpSingle { order, smooth, form, sde, lower_order_final })
         }
         "UniPCMultistepScheduler" => {
-            nodes.push(of_sigma(run, end.ok_or("no sigmas")?));
-            Solver::Unipc(unipc(run)?)
+            end(run, &mut nodes)?;
+            Solver::Unipc(settings::unipc(run)?)
         }
         "DEISMultistepScheduler" => {
-            nodes.push(of_sigma(run, end.ok_or("no sigmas")?));
-            let lower_order_final = run.config.lower_order_final.unwrap_or(true);
-            Solver::Deis(Deis { order: run.config.solver_order.unwrap_or(2), lower_order_final })
+            end(run, &mut nodes)?;
+            let lower_order_final = config.lower_order_final.unwrap_or(true);
+            Solver::Deis(Deis { order: config.solver_order.unwrap_or(2), lower_order_final })
         }
         "LMSDiscreteScheduler" => {
             nodes.push(Level::clean());
-            Solver::Lms(Lms { order: 4 })
+            Solver::Lms(Lms::default())
         }
         "PNDMScheduler" => {
-            let runge_kutta = !run.config.skip_prk_steps;
+            let runge_kutta = !config.skip_prk_steps;
+            if output.is(Param::V) {
+                return Err("averages of velocities at different levels".to_owned());
+            }
+            if let Some(halves) = half_steps(run).filter(|_| runge_kutta) {
+                seen = Seen::HalfSteps(halves);
+            }
             nodes = distinct(&nodes);
-            let last = if run.config.set_alpha_to_one.unwrap_or(false) { Level::clean() } else { Level::vp(table(run)?.alpha_bar()[0]) };
+            let last = if config.set_alpha_to_one.unwrap_or(false) { Level::clean() } else { first_level(&ladder(run)?)? };
             if nodes.last() != Some(&last) {
                 nodes.push(last);
             }
             Solver::Pndm(Pndm { runge_kutta })
         }
         "SASolverScheduler" => {
-            if run.config.algorithm_type.as_deref().is_some_and(|kind| kind != "data_prediction") {
+            if config.algorithm_type.as_deref().is_some_and(|kind| kind != "data_prediction") {
                 return Err("SA-Solver in noise prediction".to_owned());
             }
-            nodes.push(of_sigma(run, end.ok_or("no sigmas")?));
-            // Its default tau is 1 for times from 200 to 800, and 0 outside.
-            let table = table(run)?;
-            let bound = |t: usize| table.alpha_bar().get(t).map_or(0.0, |a| Level::vp(*a).ve_sigma());
+            let (tau, tau_min, tau_max) = settings::tau(run);
+            end(run, &mut nodes)?;
             Solver::Sa(Sa {
-                predictor: run.config.predictor_order.unwrap_or(2),
-                corrector: run.config.corrector_order.unwrap_or(2),
-                tau: 1.0,
-                tau_min: bound(200) * (1.0 - 1e-9),
-                tau_max: Some(bound(800) * (1.0 + 1e-9)),
-                lower_order_final: run.config.lower_order_final.unwrap_or(true),
+                predictor: config.predictor_order.unwrap_or(2),
+                corrector: config.corrector_order.unwrap_or(2),
+                tau,
+                tau_min,
+                tau_max: Some(tau_max),
+                lower_order_final: config.lower_order_final.unwrap_or(true),
             })
         }
         "CMStochasticIterativeScheduler" => {
-            nodes.push(of_sigma(run, end.ok_or("no sigmas")?));
-            clip = Some(1.0);
-            Solver::Consistency(Consistency { sigma_min: run.config.sigma_min.unwrap_or(0.002) })
+            end(run, &mut nodes)?;
+            clip = config.clip_denoised.unwrap_or(true).then_some(1.0);
+            noise_scale = config.s_noise.unwrap_or(1.0);
+            Solver::Consistency(Consistency { sigma_min: config.sigma_min.unwrap_or(0.002) })
         }
         "LCMScheduler" => {
             nodes.push(Level::clean());
-            clip = clipping_unless(run, false);
-            seen = Seen::Boundary;
+            clip = settings::clipping(config, false);
+            seen = Seen::Boundary { scaling: config.timestep_scaling.unwrap_or(10.0) };
             Solver::Consistency(Consistency::default())
         }
         other => return Err(format!("no solver for {other} in mode {}", run.mode)),
     };
-    Ok(Setup { solver, inverted: run.scheduler == "DDIMInverseScheduler", nodes, output, noise_step, clip, seen, steps_to })
+    let inverted = run.scheduler == "DDIMInverseScheduler";
+    Ok(Setup { solver, inverted, nodes, output, noise_step, clip, seen, steps_to, last_noise, noise_scale })
+}
+
+/// By how much a step that goes nowhere changes the noise in our replay of it.
+const STILL: f64 = 1e-11;
+
+/// Appends the level in which the run ends. Where the list of sigmas ends in the same one twice, the last step goes nowhere: it is
+/// replayed as one that goes down by a rounding.
+fn end(run: &Run, nodes: &mut Vec<Level>) -> Result<(), String> {
+    let sigma = run.sigmas.last().copied().ok_or("no sigmas")?;
+    let (to, from) = (of_sigma(run, sigma), nodes[nodes.len() - 1]);
+    let again = (to.ve_sigma() - from.ve_sigma()).abs() <= 1e-9 * from.ve_sigma();
+    nodes.push(if again { of_sigma(run, run.sigmas[nodes.len() - 1] * (1.0 - STILL)) } else { to });
+    Ok(())
+}
+
+/// Levels of the second stage of PNDM's three Runge-Kutta steps: half a stride below where each of them starts.
+fn half_steps(run: &Run) -> Option<[Level; 3]> {
+    let (ladder, half) = (run.ladder()?, grids::half_step(&run.config, run.asked));
+    let level = |k: usize| ladder.level((run.steps.get(4 * k)?.t - half).max(0.0) as usize);
+    Some([level(0)?, level(1)?, level(2)?])
 }
 
 /// Consecutive levels without repetitions.
@@ -235,8 +261,12 @@ fn distinct(levels: &[Level]) -> Vec<Level> {
     nodes
 }
 
-fn table(run: &Run) -> Result<Table, String> {
-    run.table().ok_or_else(|| "unknown beta_schedule".to_owned())
+fn ladder(run: &Run) -> Result<Ladder, String> {
+    run.ladder().ok_or_else(|| "unknown beta_schedule".to_owned())
+}
+
+fn first_level(ladder: &Ladder) -> Result<Level, String> {
+    ladder.level(0).ok_or_else(|| "a schedule without steps".to_owned())
 }
 
 /// The nodes of a two-stage run: the first entry and every second one after it.
@@ -266,6 +296,7 @@ fn output(run: &Run) -> Result<Output, String> {
     };
     match run.config.prediction_type.as_deref().unwrap_or(default) {
         "epsilon" if run.mode != "edm" => Ok(param(Param::Eps)),
+        "v_prediction" if run.mode == "edm" => Ok(Output::NegatedEdm { sigma_data: run.config.sigma_data.unwrap_or(0.5) }),
         other if run.mode == "edm" && !matches!(other, "epsilon" | "edm") => Err(format!("preconditioned {other}")),
         "epsilon" | "edm" => Ok(param(Param::Edm { sigma_data: run.config.sigma_data.unwrap_or(0.5) })),
         "sample" => Ok(param(Param::X0)),
@@ -275,34 +306,17 @@ fn output(run: &Run) -> Result<Output, String> {
     }
 }
 
-fn variance(run: &Run) -> Result<Variance, String> {
-    match run.config.variance_type.as_deref().unwrap_or("fixed_small") {
-        "fixed_small" | "fixed_small_log" => Ok(Variance::Small),
-        "fixed_large" | "fixed_large_log" => Ok(Variance::Large),
-        other => Err(format!("unknown variance_type {other}")),
-    }
-}
-
-/// Clipping is on unless it is switched off.
-fn clipping(run: &Run) -> Option<f64> {
-    clipping_unless(run, true)
-}
-
-fn clipping_unless(run: &Run, default: bool) -> Option<f64> {
-    run.config.clip_sample.unwrap_or(default).then(|| run.config.clip_sample_range.unwrap_or(1.0))
-}
-
 /// The level that a table scheduler ends in.
 fn table_end(run: &Run) -> Result<Level, String> {
     if run.config.set_alpha_to_one.unwrap_or(true) {
         return Ok(Level::clean());
     }
-    Ok(Level::vp(table(run)?.alpha_bar()[0]))
+    first_level(&ladder(run)?)
 }
 
 /// Where DDIM's steps went, if the recorded scheduler stepped to `t - T / n` although the next listed time is another.
 fn table_steps(run: &Run) -> Result<Option<Vec<Level>>, String> {
-    let table = table(run)?;
+    let ladder = ladder(run)?;
     let stride = run.config.train_steps() / run.asked.max(1);
     let end = table_end(run)?;
     let mut agrees = true;
@@ -310,38 +324,9 @@ fn table_steps(run: &Run) -> Result<Option<Vec<Level>>, String> {
     for (i, step) in run.steps.iter().enumerate() {
         let to = step.t - stride as f64;
         agrees &= run.steps.get(i + 1).is_none_or(|next| next.t == to);
-        let entry = table.alpha_bar().get(to.max(0.0) as usize).ok_or("a time outside the table")?;
-        targets.push(if to < 0.0 { end } else { Level::vp(*entry) });
+        // A time outside the table is found where times are compared.
+        let entry = ladder.level((to.max(0.0) as usize).min(ladder.alpha_bar.len() - 1)).unwrap_or(end);
+        targets.push(if to < 0.0 { end } else { entry });
     }
     Ok((!agrees).then_some(targets))
-}
-
-fn dpmpp(run: &Run) -> Result<DpmPp, String> {
-    let config = &run.config;
-    let (smooth, sde) = match config.algorithm_type.as_deref().unwrap_or("dpmsolver++") {
-        "dpmsolver++" => (Smooth::X0, false),
-        "dpmsolver" => (Smooth::Eps, false),
-        "sde-dpmsolver++" => (Smooth::X0, true),
-        "sde-dpmsolver" => (Smooth::Eps, true),
-        other => return Err(format!("unknown algorithm_type {other}")),
-    };
-    let form = match config.solver_type.as_deref().unwrap_or("midpoint") {
-        "midpoint" => Form::Midpoint,
-        "heun" => Form::Heun,
-        other => return Err(format!("unknown solver_type {other}")),
-    };
-    let lower_order_final = config.lower_order_final.unwrap_or(true);
-    Ok(DpmPp { order: config.solver_order.unwrap_or(2), smooth, form, sde, lower_order_final })
-}
-
-fn unipc(run: &Run) -> Result<UniPc, String> {
-    let config = &run.config;
-    let bh = match config.solver_type.as_deref().unwrap_or("bh2") {
-        "bh1" => Bh::Bh1,
-        "bh2" => Bh::Bh2,
-        other => return Err(format!("unknown solver_type {other}")),
-    };
-    let smooth = if config.predict_x0.unwrap_or(true) { Smooth::X0 } else { Smooth::Eps };
-    let lower_order_final = config.lower_order_final.unwrap_or(true);
-    Ok(UniPc { order: config.solver_order.unwrap_or(2), bh, smooth, corrector: true, lower_order_final })
 }
