@@ -13,6 +13,7 @@ use crate::{Error, Result};
 /// An audio model by architecture; `kind` is the tag.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+#[allow(clippy::large_enum_variant, reason = "a run has one")]
 pub enum ModelConfig {
     /// Diffusion prior over time-normalised log-mel spectrograms: speech by label and speaker.
     Prior(PriorConfig),

@@ -1,5 +1,6 @@
 //! The program from outside: exit codes, messages, JSON, and no panic whatever it is given.
 
+#[allow(dead_code, reason = "each test program uses its part")]
 mod support;
 
 use std::{fs, path::Path};
