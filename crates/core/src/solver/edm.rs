@@ -14,6 +14,7 @@ pub struct Edm {
     /// Least noise `sigma / alpha` at which churn acts; default 0.
     pub s_min: f64,
     /// Most noise at which churn acts; default unbounded.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub s_max: Option<f64>,
     /// Standard deviation of the noise that is added; default 1.
     pub s_noise: f64,

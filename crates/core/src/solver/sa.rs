@@ -19,6 +19,7 @@ pub struct Sa {
     /// Least noise `sigma / alpha` at which `tau` acts; below it the ODE is solved. Default 0.
     pub tau_min: f64,
     /// Most noise at which `tau` acts; default unbounded.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub tau_max: Option<f64>,
     /// Ends with steps of lower order; default yes. Steps into `sigma = 0` are always of order 1.
     pub lower_order_final: bool,
