@@ -1,7 +1,5 @@
 //! Running the built program, and a small checkpoint to give it.
 
-#![allow(dead_code, reason = "each test program uses some of these")]
-
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
