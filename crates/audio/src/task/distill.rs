@@ -97,6 +97,8 @@ pub fn student_config(
             let sigma_min = nodes[nodes.len() - 2].ve_sigma();
             config.objective.param = Param::Consistency { sigma_data: teacher.sigma_data, sigma_min };
             config.sampling.solver = Method::Solver(Solver::Consistency(Consistency { sigma_min }));
+            // A second jump from near the data changes nothing: the grid ends where noise and data are alike.
+            config.sampling.grid = Grid::Karras { rho: 7.0, sigma_min: Some(teacher.sigma_data), sigma_max: None };
         }
     }
     config.distilled = Some(Distilled { method, from: from.to_owned(), guidance, steps });
