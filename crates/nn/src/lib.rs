@@ -1,12 +1,14 @@
 //! Network parts and contracts that two or more domains share, on burn's modules.
 //!
 //! - [`Init`]: addressed initial weights, the same on every device.
+//! - [`fused`]: operations in one pass over host memory, with gradients written by hand.
 //! - [`weights`]: a module's parameters as named host arrays, and back.
 //! - [`TimeEmbedding`]: how a network is told its noise level.
 //! - [`Trainable`] and [`Sampler`]: the contracts that the engine drives.
 
 mod contract;
 mod embed;
+pub mod fused;
 mod init;
 pub mod weights;
 
