@@ -52,6 +52,7 @@ pub(crate) struct Conv {
 impl Network for Conv {
     const NAME: &'static str = "conv";
     const INPUTS: &'static [[usize; 3]] = &[[2, CHANNELS, 8000]];
+    const MICRO_BATCH: u32 = 1;
     const STEPS: &'static [Step] = &[Step::Forward, Step::Train];
 
     fn init(device: &Device) -> Self {

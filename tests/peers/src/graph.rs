@@ -27,6 +27,7 @@ impl Network for Graph {
     const NAME: &'static str = "graph";
     /// Atoms `[molecules, atoms, width]` and pairs `[molecules, atoms * atoms, features]`.
     const INPUTS: &'static [[usize; 3]] = &[[MOLECULES, ATOMS, WIDTH], [MOLECULES, ATOMS * ATOMS, PAIR_FEATURES]];
+    const MICRO_BATCH: u32 = 16;
     const STEPS: &'static [Step] = &[Step::Forward, Step::Train];
 
     fn init(device: &Device) -> Self {

@@ -31,6 +31,7 @@ impl Transformer {
 impl Network for Transformer {
     const NAME: &'static str = "transformer";
     const INPUTS: &'static [[usize; 3]] = &[[8, 256, 256]];
+    const MICRO_BATCH: u32 = 2;
     const STEPS: &'static [Step] = &[Step::Forward, Step::Train];
 
     fn init(device: &Device) -> Self {

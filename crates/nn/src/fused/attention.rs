@@ -61,7 +61,8 @@ pub fn self_attention(qkv: Tensor<3>, heads: usize, bias: Option<Tensor<4>>, mas
         Ok(y) => Tensor::from_dispatch(y),
         Err([qkv, bias, _]) => {
             let qkv: Tensor<3> = Tensor::from_dispatch(qkv.expect("it was given"));
-            let part = |k: usize| qkv.clone().narrow(2, k * width / 3, width / 3).reshape([batch, rows, heads, width / 3 / heads]).swap_dims(1, 2);
+            let part =
+                |k: usize| qkv.clone().narrow(2, k * width / 3, width / 3).reshape([batch, rows, heads, width / 3 / heads]).swap_dims(1, 2);
             let mixed = composed(part(0), part(1), part(2), bias.map(Tensor::from_dispatch), mask);
             mixed.swap_dims(1, 2).reshape([batch, rows, width / 3])
         }
@@ -229,7 +230,14 @@ impl Problem<'_> {
                     let block = (&mut weights[..count * keys], &mut slopes[..count * keys]);
                     let slope = (gradient, gradient_at.at(item, head, from));
                     let rows = Place::rows(keys);
-                    product([count, keys, self.values], 1.0, slope, (value.0, value.1.at(item, head, 0).transposed()), (block.1, rows), false);
+                    product(
+                        [count, keys, self.values],
+                        1.0,
+                        slope,
+                        (value.0, value.1.at(item, head, 0).transposed()),
+                        (block.1, rows),
+                        false,
+                    );
                     slope_of_scores(block.0, block.1, keys, &logs[first..first + count]);
                     if with_bias {
                         bias[(head * queries + from) * keys..][..count * keys].copy_from_slice(block.1);

@@ -1,10 +1,6 @@
 //! Linear layers with bias, residual and activation in the same pass as the product.
 
-use burn::{
-    backend::flex::FlexTensor,
-    nn::Linear,
-    tensor::Tensor,
-};
+use burn::{backend::flex::FlexTensor, nn::Linear, tensor::Tensor};
 
 use super::{
     activation::Activation,
@@ -44,12 +40,8 @@ fn apply<const D: usize>(layer: &Linear, x: Tensor<D>, residual: Option<Tensor<D
     assert!(dims[D - 1] == inputs, "a linear layer of {inputs} inputs got {dims:?}");
     dims[D - 1] = outputs;
     assert!(residual.as_ref().is_none_or(|residual| residual.dims() == dims), "the residual is not of shape {dims:?}");
-    let given = [
-        Some(x.into_dispatch()),
-        Some(weight.into_dispatch()),
-        bias.map(Tensor::into_dispatch),
-        residual.map(Tensor::into_dispatch),
-    ];
+    let given =
+        [Some(x.into_dispatch()), Some(weight.into_dispatch()), bias.map(Tensor::into_dispatch), residual.map(Tensor::into_dispatch)];
     match host::run(Layer { activation }, given) {
         Ok(y) => Tensor::from_dispatch(y),
         Err([x, weight, bias, residual]) => composed(
@@ -115,18 +107,21 @@ impl Operation<4> for Layer {
         let (weight, at) = matrix(weight);
         let bias = bias.map(contiguous);
         let has_residual = residual.is_some();
-        let mut out = residual.map_or_else(|| array(vec![0.0; rows * outputs], dims.clone()), owned);
+        let mut out = match (residual, &bias) {
+            (Some(residual), _) => owned(residual),
+            (None, Some(bias)) => array(values(bias).repeat(rows), dims.clone()),
+            (None, None) => array(vec![0.0; rows * outputs], dims.clone()),
+        };
         let part = ROWS * outputs;
         let kept = self.activation.filter(|_| tracked).map(|_| vec![0.0; rows * outputs]);
         let mut before = kept.unwrap_or_default();
         let work = |out: &mut [f32], x: &[f32], before: Option<&mut [f32]>| {
             let count = out.len() / outputs;
-            if let Some(bias) = &bias {
-                add_rows(values(bias), out, has_residual);
+            if let Some(bias) = bias.as_ref().filter(|_| has_residual) {
+                add_to_rows(values(bias), out);
             }
-            let add = has_residual || bias.is_some();
             let places = (Place::rows(inputs), Place::rows(outputs));
-            product([count, outputs, inputs], 1.0, (x, places.0), (weight.storage(), at), (out, places.1), add);
+            product([count, outputs, inputs], 1.0, (x, places.0), (weight.storage(), at), (out, places.1), true);
             if let Some(before) = before {
                 before.copy_from_slice(out);
             }
@@ -157,7 +152,7 @@ impl Operation<4> for Layer {
         }
         let g = values(&gradient);
         let by_outputs = Place::rows(outputs);
-        let dx = wanted[0].then(|| {
+        let dx = || {
             let (weight, at) = matrix(weight.clone());
             let mut dx = vec![0.0; rows * inputs];
             each(dx.chunks_mut((ROWS * inputs).max(1)).zip(g.chunks((ROWS * outputs).max(1))), |(dx, g)| {
@@ -166,8 +161,8 @@ impl Operation<4> for Layer {
                 product([count, inputs, outputs], 1.0, (g, by_outputs), (weight.storage(), at), (dx, Place::rows(inputs)), false);
             });
             array(dx, shape(&x))
-        });
-        let dweight = wanted[1].then(|| {
+        };
+        let dweight = || {
             let mut dweight = vec![0.0; inputs * outputs];
             each(dweight.chunks_mut((WEIGHT_ROWS * outputs).max(1)).enumerate(), |(k, part)| {
                 let columns = Place::rows(inputs).transposed().at(k * WEIGHT_ROWS);
@@ -175,7 +170,8 @@ impl Operation<4> for Layer {
                 product([count, outputs, rows], 1.0, (values(&x), columns), (g, by_outputs), (part, by_outputs), false);
             });
             array(dweight, shape(&weight))
-        });
+        };
+        let (dx, dweight) = rayon::join(|| wanted[0].then(dx), || wanted[1].then(dweight));
         let dbias = bias.filter(|_| wanted[2]).map(|bias| array(column_sums(g, outputs), shape(&bias)));
         let dresidual = wanted[3].then(|| gradient.clone());
         [dx, dweight, dbias, dresidual]
@@ -200,14 +196,9 @@ wide! {
 }
 
 wide! {
-    /// Sets every row to `bias`, or adds it.
-    fn add_rows(bias: &[f32], out: &mut [f32], add: bool) {
+    fn add_to_rows(bias: &[f32], out: &mut [f32]) {
         for row in out.chunks_exact_mut(bias.len()) {
-            if add {
-                row.iter_mut().zip(bias).for_each(|(out, bias)| *out += bias);
-            } else {
-                row.copy_from_slice(bias);
-            }
+            row.iter_mut().zip(bias).for_each(|(out, bias)| *out += bias);
         }
     }
 }

@@ -3,7 +3,7 @@
 use burn::{
     module::{Param, ParamId},
     nn::{LinearConfig, PaddingConfig1d, conv::Conv1dConfig},
-    tensor::{Bool, Device, Tensor, TensorData},
+    tensor::{Bool, DType, Device, Tensor, TensorData},
 };
 use langevin_core::noise::{NoiseSource as _, Philox};
 
@@ -221,7 +221,8 @@ fn convolutions() {
             let fused = |i: &Inputs| flat(conv1d(&layer(i), x(i), residual(i)));
             // Tap by tap from slices of the padded input: the definition, and any batch.
             let composed = |i: &Inputs| {
-                let (weight, zeros) = (i[1].clone().reshape([outputs, inputs, taps]), Tensor::zeros([batch, inputs, padding], &i[0].device()));
+                let (weight, zeros) =
+                    (i[1].clone().reshape([outputs, inputs, taps]), Tensor::zeros([batch, inputs, padding], &i[0].device()));
                 let padded = Tensor::cat(vec![zeros.clone(), x(i), zeros], 2);
                 let mut y = Tensor::<3>::zeros([batch, outputs, long], &i[0].device());
                 for tap in 0..taps {
@@ -297,11 +298,40 @@ fn self_attentions() {
             let bias = |i: &Inputs| i[1].clone().reshape([batch, rows, rows, heads]).permute([0, 3, 1, 2]);
             let fused = |i: &Inputs| flat(self_attention(qkv(i), heads, Some(bias(i)), mask.clone()));
             let composed = |i: &Inputs| {
-                let part = |k: usize| qkv(i).narrow(2, k * heads * width, heads * width).reshape([batch, rows, heads, width]).swap_dims(1, 2);
+                let part =
+                    |k: usize| qkv(i).narrow(2, k * heads * width, heads * width).reshape([batch, rows, heads, width]).swap_dims(1, 2);
                 flat(attention::composed(part(0), part(1), part(2), Some(bias(i)), mask.clone()).swap_dims(1, 2))
             };
             let lens = [batch * rows * 3 * heads * width, batch * rows * rows * heads];
             check(&format!("self-attention {full:?} {masked}"), &lens, &fused, &composed);
         }
     }
+}
+
+/// Double precision is not ours: the same functions must fall back to burn's operations and agree.
+#[test]
+fn other_precisions_are_composed() {
+    let device = Device::flex();
+    let x = Tensor::<3>::from_data(TensorData::new(normals(60, 1), [2, 5, 6]), &device);
+    let wide = |x: Tensor<3>| x.cast(DType::F64);
+    let same = |ours: Tensor<3>, theirs: Tensor<3>| {
+        assert_eq!(theirs.dtype(), DType::F64, "composed");
+        close(&host(ours), &host(theirs.cast(DType::F32)), "composed");
+    };
+    for activation in [Activation::Silu, Activation::Gelu, Activation::Tanh, Activation::Sigmoid, Activation::Exp] {
+        same(activation.apply(x.clone()), activation.apply(wide(x.clone())));
+    }
+    same(Gate::Tanh.apply(x.clone(), 2), Gate::Tanh.apply(wide(x.clone()), 2));
+    same(softmax(x.clone()), softmax(wide(x.clone())));
+    let norm = Norm::Layer { epsilon: 1e-5 };
+    let scale = Tensor::<2>::from_data(TensorData::new(normals(12, 2), [2, 6]), &device);
+    let double = scale.clone().cast(DType::F64);
+    same(norm.modulated(x.clone(), scale.clone(), scale), norm.modulated(wide(x.clone()), double.clone(), double));
+    let mask = mask([2, 2, 5, 5]);
+    same(self_attention(x.clone(), 2, None, Some(mask.clone())), self_attention(wide(x.clone()), 2, None, Some(mask)));
+    let mut layer = LinearConfig::new(6, 4).init(&device);
+    let single = linear_activated(&layer, Activation::Silu, x.clone());
+    layer.weight = layer.weight.map(|weight| weight.cast(DType::F64));
+    layer.bias = layer.bias.map(|bias| bias.map(|bias| bias.cast(DType::F64)));
+    same(single, linear_activated(&layer, Activation::Silu, wide(x)));
 }
