@@ -47,7 +47,7 @@ impl Activation {
     /// The function of every element, in the shape of `x`.
     #[must_use]
     pub fn apply<const D: usize>(self, x: Tensor<D>) -> Tensor<D> {
-        host::run_unary(self, x).unwrap_or_else(|x| self.composed(x))
+        host::run_unary(self, x, |x| self.composed(x))
     }
 
     /// The same from burn's operations.

@@ -98,10 +98,10 @@ struct Sequence<'a> {
 
 /// `out[c, t] += sum over taps and channels of weight[c, channel] input[channel, t + shift]`, for `out` of rows of `len` positions and
 /// one weight and shift a tap.
-fn add_shifted(out: &mut [f32], len: usize, input: Sequence<'_>, weight: &[f32], taps: impl Iterator<Item = (Place, isize)> + Clone) {
+fn add_shifted(out: &mut [f32], len: usize, input: Sequence<'_>, weight: &[f32], taps: &[(Place, isize)]) {
     let rows = out.len() / len;
     for from in (0..len).step_by(POSITIONS) {
-        for (at, shift) in taps.clone() {
+        for &(at, shift) in taps {
             let positions = inside(from, len.min(from + POSITIONS), shift, input.len);
             if positions.is_empty() {
                 continue;
@@ -144,8 +144,9 @@ impl Operation<4> for Convolution {
                     row.iter_mut().for_each(|out| *out += bias);
                 }
             }
-            let places = (0..taps).map(|k| (Place { start: first * inputs * taps + k, row: inputs * taps, column: taps }, self.shift(k)));
-            add_shifted(out, long, Sequence { values: x, channels: inputs, len }, values(&weight), places);
+            let places: Vec<_> =
+                (0..taps).map(|k| (Place { start: first * inputs * taps + k, row: inputs * taps, column: taps }, self.shift(k))).collect();
+            add_shifted(out, long, Sequence { values: x, channels: inputs, len }, values(&weight), &places);
         });
         (out, None)
     }
@@ -166,8 +167,9 @@ impl Operation<4> for Convolution {
             let parts = parts.flat_map(|(dx, g)| dx.chunks_mut((CHANNELS * len).max(1)).map(move |dx| (dx, g)).enumerate());
             each(parts, |(part, (dx, g))| {
                 let first = part * CHANNELS * taps;
-                let places = (0..taps).map(|k| (Place { start: first + k, row: taps, column: inputs * taps }, -self.shift(k)));
-                add_shifted(dx, len, Sequence { values: g, channels: outputs, len: long }, values(&weight), places);
+                let places: Vec<_> =
+                    (0..taps).map(|k| (Place { start: first + k, row: taps, column: inputs * taps }, -self.shift(k))).collect();
+                add_shifted(dx, len, Sequence { values: g, channels: outputs, len: long }, values(&weight), &places);
             });
             array(dx, shape(&x))
         };

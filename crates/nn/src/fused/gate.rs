@@ -29,7 +29,7 @@ impl Gate {
     pub fn apply<const D: usize>(self, x: Tensor<D>, dim: usize) -> Tensor<D> {
         let dims = x.dims();
         assert!(dim < D && dims[dim].is_multiple_of(2), "dimension {dim} of {dims:?} cannot be halved");
-        host::run_unary(Halves { gate: self, dim }, x).unwrap_or_else(|x| self.composed(x, dim))
+        host::run_unary(Halves { gate: self, dim }, x, |x| self.composed(x, dim))
     }
 
     /// The same from burn's operations.

@@ -58,11 +58,15 @@ pub(super) fn run<const N: usize, O: Operation<N>>(operation: O, inputs: Inputs<
     Ok(DispatchTensor { kind: DispatchTensorKind::Autodiff(Box::new(DispatchTensorKind::Flex(output))), autodiff: TRACKED })
 }
 
-/// [`run`] on one tensor.
-pub(super) fn run_unary<O: Operation<1>, const D: usize>(operation: O, x: Tensor<D>) -> Result<Tensor<D>, Tensor<D>> {
+/// [`run`] on one tensor, or `composed` where it is not ours.
+pub(super) fn run_unary<O: Operation<1>, const D: usize>(
+    operation: O,
+    x: Tensor<D>,
+    composed: impl FnOnce(Tensor<D>) -> Tensor<D>,
+) -> Tensor<D> {
     match run(operation, [Some(x.into_dispatch())]) {
-        Ok(y) => Ok(Tensor::from_dispatch(y)),
-        Err([x]) => Err(Tensor::from_dispatch(x.expect("it was given"))),
+        Ok(y) => Tensor::from_dispatch(y),
+        Err([x]) => composed(Tensor::from_dispatch(x.expect("it was given"))),
     }
 }
 

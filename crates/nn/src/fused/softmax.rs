@@ -15,7 +15,7 @@ const ROWS: usize = 64;
 
 /// Softmax of the last dimension: non-negative, of sum 1.
 pub fn softmax<const D: usize>(x: Tensor<D>) -> Tensor<D> {
-    host::run_unary(Softmax, x).unwrap_or_else(|x| activation::softmax(x, D - 1))
+    host::run_unary(Softmax, x, |x| activation::softmax(x, D - 1))
 }
 
 #[derive(Clone, Copy, Debug)]

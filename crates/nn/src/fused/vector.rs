@@ -107,7 +107,7 @@ pub(super) fn normal(x: f32) -> (f32, f32) {
     let t = 1.0 / (1.0 + 0.3 * x.abs());
     let p = 0.037_535_785 * t - 0.165_019_99;
     let p = ((p * t + 0.219_971_9) * t - 0.066_403_25) * t + 0.135_420_56;
-    let p = ((p * t + 0.097_783_815) * t + 0.121_105_72) * t + 0.119_605_49;
+    let p = ((p * t + 0.097_783_82) * t + 0.121_105_72) * t + 0.119_605_49;
     let tail = bell * (p * t);
     let below = if x < 0.0 { tail } else { 1.0 - tail };
     (below, DENSITY * bell)
