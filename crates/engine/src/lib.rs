@@ -8,7 +8,7 @@ pub mod checkpoint;
 pub mod config;
 pub mod device;
 mod error;
-mod optim;
+pub mod optim;
 pub mod parallel;
 pub mod progress;
 mod sample;

@@ -25,11 +25,19 @@ impl Workers {
     /// # Errors
     /// [`Error::Setting`] when the system refuses to start that many threads.
     pub fn new(threads: usize) -> Result<Self> {
-        let pool = |_| rayon::ThreadPoolBuilder::new().num_threads(1).build();
-        let pools = (0..threads.max(1)).map(pool).collect::<std::result::Result<Vec<_>, _>>();
+        Self::teams(threads, 1)
+    }
+
+    /// `workers` workers of `threads` threads each, at least one of both: for jobs of fewer micro-batches than threads.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn teams(workers: usize, threads: usize) -> Result<Self> {
+        let pool = |_| rayon::ThreadPoolBuilder::new().num_threads(threads.max(1)).build();
+        let pools = (0..workers.max(1)).map(pool).collect::<std::result::Result<Vec<_>, _>>();
         let pools = pools.map_err(|e| Error::Setting {
             name: "threads",
-            value: format!("{threads} ({e})"),
+            value: format!("{} ({e})", workers.max(1) * threads.max(1)),
             range: "a number the system can start",
         })?;
         Ok(Self { pools })
@@ -91,6 +99,13 @@ mod tests {
     fn workers_have_one_thread_each() {
         let workers = Workers::new(3).expect("threads start");
         assert!(workers.map(9, |_| rayon::current_num_threads()).iter().all(|&n| n == 1));
+    }
+
+    #[test]
+    fn teams_have_their_threads() {
+        let workers = Workers::teams(2, 3).expect("threads start");
+        assert_eq!(workers.threads(), 2);
+        assert!(workers.map(5, |_| rayon::current_num_threads()).iter().all(|&n| n == 3));
     }
 
     #[test]

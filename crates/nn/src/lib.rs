@@ -1,6 +1,7 @@
 //! Network parts and contracts that two or more domains share, on burn's modules.
 //!
 //! - [`Init`]: addressed initial weights, the same on every device.
+//! - [`fused`]: operations in one pass over host memory, with gradients written by hand.
 //! - [`weights`]: a module's parameters as named host arrays, and back.
 //! - [`TimeEmbedding`]: how a network is told its noise level.
 //! - [`Vae`]: an autoencoder into a latent space.
@@ -8,6 +9,7 @@
 
 mod contract;
 mod embed;
+pub mod fused;
 mod init;
 mod vae;
 pub mod weights;

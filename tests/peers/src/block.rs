@@ -2,10 +2,11 @@
 
 use burn::module::Module;
 use burn::nn::{LayerNorm, LayerNormConfig, Linear, LinearConfig};
-use burn::tensor::activation::gelu;
-use burn::tensor::module::attention;
-use burn::tensor::ops::AttentionModuleOptions;
 use burn::tensor::{Device, Tensor};
+use langevin_nn::fused::{Activation, layer_norm, linear, linear_activated, linear_added, self_attention};
+
+/// Of every layer norm, the default of burn and of PyTorch.
+pub(crate) const EPSILON: f32 = 1e-5;
 
 /// `x += attention(norm(x)); x += contract(gelu(expand(norm(x))))`, feed-forward four times as wide.
 #[derive(Module, Debug)]
@@ -35,21 +36,9 @@ impl Block {
 
     /// `x` is `[batch, rows, width]`; `bias`, added to the attention scores, is `[batch, heads, rows, rows]`.
     pub(crate) fn forward(&self, x: Tensor<3>, bias: Option<Tensor<4>>) -> Tensor<3> {
-        let mixed = self.attend(self.attention_norm.forward(x.clone()), bias);
-        let x = x + mixed;
-        let hidden = gelu(self.expand.forward(self.feed_norm.forward(x.clone())));
-        x + self.contract.forward(hidden)
-    }
-
-    fn attend(&self, x: Tensor<3>, bias: Option<Tensor<4>>) -> Tensor<3> {
-        let [batch, rows, width] = x.dims();
-        let [query, key, value]: [Tensor<4>; 3] = {
-            let parts = self.qkv.forward(x).chunk(3, 2);
-            let head = |part: &Tensor<3>| part.clone().reshape([batch, rows, self.heads, width / self.heads]).swap_dims(1, 2);
-            [head(&parts[0]), head(&parts[1]), head(&parts[2])]
-        };
-        let options = AttentionModuleOptions::default();
-        let mixed = attention(query, key, value, None, bias, options).swap_dims(1, 2).reshape([batch, rows, width]);
-        self.out.forward(mixed)
+        let qkv = linear(&self.qkv, layer_norm(&self.attention_norm, EPSILON, x.clone()));
+        let x = linear_added(&self.out, self_attention(qkv, self.heads, bias, None), x);
+        let hidden = linear_activated(&self.expand, Activation::Gelu, layer_norm(&self.feed_norm, EPSILON, x.clone()));
+        linear_added(&self.contract, hidden, x)
     }
 }

@@ -7,8 +7,8 @@ use std::f64::consts::FRAC_1_SQRT_2;
 use burn::module::Module;
 use burn::nn::PaddingConfig1d;
 use burn::nn::conv::{Conv1d, Conv1dConfig};
-use burn::tensor::activation::sigmoid;
 use burn::tensor::{Device, Tensor};
+use langevin_nn::fused::{Gate, conv1d};
 
 use crate::network::{Network, Step};
 
@@ -37,9 +37,8 @@ impl Layer {
     }
 
     fn forward(&self, x: Tensor<3>) -> (Tensor<3>, Tensor<3>) {
-        let gates = self.dilated.forward(x.clone()).chunk(2, 1);
-        let gated = gates[0].clone().tanh() * sigmoid(gates[1].clone());
-        let mixed = self.mix.forward(gated).chunk(2, 1);
+        let gated = Gate::Tanh.apply(conv1d(&self.dilated, x.clone(), None), 1);
+        let mixed = conv1d(&self.mix, gated, None).chunk(2, 1);
         ((x + mixed[0].clone()).mul_scalar(FRAC_1_SQRT_2), mixed[1].clone())
     }
 }
@@ -53,6 +52,7 @@ pub(crate) struct Conv {
 impl Network for Conv {
     const NAME: &'static str = "conv";
     const INPUTS: &'static [[usize; 3]] = &[[2, CHANNELS, 8000]];
+    const MICRO_BATCH: u32 = 1;
     const STEPS: &'static [Step] = &[Step::Forward, Step::Train];
 
     fn init(device: &Device) -> Self {

@@ -3,6 +3,7 @@
 use burn::module::Module;
 use burn::nn::{Linear, LinearConfig};
 use burn::tensor::{Device, Tensor};
+use langevin_nn::fused::linear;
 
 use crate::block::Block;
 use crate::network::{Network, Step};
@@ -26,6 +27,7 @@ impl Network for Graph {
     const NAME: &'static str = "graph";
     /// Atoms `[molecules, atoms, width]` and pairs `[molecules, atoms * atoms, features]`.
     const INPUTS: &'static [[usize; 3]] = &[[MOLECULES, ATOMS, WIDTH], [MOLECULES, ATOMS * ATOMS, PAIR_FEATURES]];
+    const MICRO_BATCH: u32 = 16;
     const STEPS: &'static [Step] = &[Step::Forward, Step::Train];
 
     fn init(device: &Device) -> Self {
@@ -36,9 +38,10 @@ impl Network for Graph {
     }
 
     fn forward(&self, inputs: &[Tensor<3>]) -> Tensor<3> {
+        let [molecules, atoms, _] = inputs[0].dims();
         let layers = self.pairs.iter().zip(&self.blocks);
         layers.fold(inputs[0].clone(), |x, (pair, block)| {
-            let bias = pair.forward(inputs[1].clone()).swap_dims(1, 2).reshape([MOLECULES, HEADS, ATOMS, ATOMS]);
+            let bias = linear(pair, inputs[1].clone()).reshape([molecules, atoms, atoms, HEADS]).permute([0, 3, 1, 2]);
             block.forward(x, Some(bias))
         })
     }

@@ -11,18 +11,20 @@ use crate::transformer::Transformer;
 use crate::{Error, Result};
 
 /// A network of fixed size whose output has the shape of its first input.
-pub(crate) trait Network: Module + 'static {
+pub(crate) trait Network: Module + Sync + 'static {
     /// Name on the command line, in the protocol and in the results.
     const NAME: &'static str;
     /// Shapes of the inputs, all of rank 3.
     const INPUTS: &'static [[usize; 3]];
+    /// Items of a micro-batch: what one worker runs at a time on the CPU.
+    const MICRO_BATCH: u32;
     /// What is timed.
     const STEPS: &'static [Step];
 
     /// The network with burn's initial weights on `device`.
     fn init(device: &Device) -> Self;
 
-    /// Applies the network to tensors of the shapes [`Network::INPUTS`].
+    /// Applies the network to tensors of the shapes [`Network::INPUTS`], or to some of their items.
     fn forward(&self, inputs: &[Tensor<3>]) -> Tensor<3>;
 }
 

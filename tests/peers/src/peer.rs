@@ -1,12 +1,13 @@
 //! A network with its weights, inputs and optimiser on one device, ready to be run, timed and read out.
 
-use std::time::Instant;
+use std::{ops::Range, time::Instant};
 
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::nn::loss::{MseLoss, Reduction};
-use burn::optim::{AdamWConfig, GradientsParams, ModuleOptimizer};
+use burn::optim::GradientsParams;
 use burn::tensor::{Device, Distribution, Tensor};
-use langevin_engine::device::open;
+use langevin_engine::{TrainConfig, Workers, device::open, optim::Optimiser, parallel::micro_batches};
+use langevin_nn::weights;
 
 use crate::network::{Network, Step};
 use crate::{Error, Result};
@@ -16,10 +17,9 @@ const SEED: u64 = 20_231;
 /// Backend that draws them.
 const ORIGIN: &str = "flex";
 
-/// AdamW's settings, the same in `networks.py`.
+/// AdamW's settings, the same in `networks.py` (where vectors decay too: the same work).
 const LEARNING_RATE: f64 = 1e-4;
-const EPSILON: f32 = 1e-8;
-const WEIGHT_DECAY: f32 = 1e-2;
+const WEIGHT_DECAY: f64 = 1e-2;
 
 /// A tensor read back from the device.
 pub(crate) struct Array {
@@ -53,11 +53,34 @@ pub(crate) struct Peer<N> {
     device: Device,
     /// The initial weights, without autodiff.
     plain: N,
-    /// The trained weights; absent only after a training step that failed.
+    /// The weights being trained, without autodiff; absent only after a training step that failed.
     trained: Option<N>,
-    optimizer: ModuleOptimizer,
+    optimiser: Optimiser,
+    settings: TrainConfig,
+    steps: u32,
+    workers: Workers,
+    whole: Batch,
+    parts: Vec<Batch>,
+}
+
+/// Inputs and target of all items, or of a micro-batch.
+struct Batch {
     inputs: Vec<Tensor<3>>,
     target: Tensor<3>,
+    /// Its part of all items.
+    share: f32,
+}
+
+impl Batch {
+    fn loss<N: Network>(&self, network: &N) -> Tensor<1> {
+        MseLoss::new().forward(network.forward(&self.inputs), self.target.clone(), Reduction::Mean)
+    }
+
+    fn part(&self, rows: &Range<u32>) -> Self {
+        let cut = |x: &Tensor<3>| x.clone().narrow(0, rows.start as usize, rows.len());
+        let share = rows.len() as f32 / self.target.dims()[0] as f32;
+        Self { inputs: self.inputs.iter().map(cut).collect(), target: cut(&self.target), share }
+    }
 }
 
 impl<N: Network> Peer<N> {
@@ -66,27 +89,39 @@ impl<N: Network> Peer<N> {
         origin.seed(SEED);
         let normal = |shape: [usize; 3]| Tensor::random(shape, Distribution::Normal(0.0, 1.0), &origin);
         let inputs: Vec<Tensor<3>> = N::INPUTS.iter().map(|&shape| normal(shape)).collect();
-        let target = normal(N::INPUTS[0]);
+        let target = normal(N::INPUTS[0]).to_device(device);
         let plain = N::init(&origin).map(&mut Spread).to_device(device);
+        let whole = Batch { inputs: inputs.into_iter().map(|x| x.to_device(device)).collect(), target, share: 1.0 };
+        // As the engine does: on the CPU workers with micro-batches, elsewhere the whole batch at once.
+        let items = N::INPUTS[0][0] as u32;
+        let cuts = micro_batches(items, if *device == origin { N::MICRO_BATCH } else { items });
+        let threads = rayon::current_num_threads();
+        let teams = threads.min(cuts.len());
         Ok(Self {
             device: device.clone(),
-            trained: Some(plain.clone().train()),
+            trained: Some(plain.clone()),
+            optimiser: Optimiser::new(weights::layout(&plain), weights::export(&plain)?),
+            settings: TrainConfig { learning_rate: LEARNING_RATE, warmup: 0, weight_decay: WEIGHT_DECAY, ..TrainConfig::default() },
+            steps: 0,
+            workers: Workers::teams(teams, threads / teams)?,
+            parts: cuts.iter().map(|rows| whole.part(rows)).collect(),
             plain,
-            optimizer: AdamWConfig::new().with_epsilon(EPSILON).with_weight_decay(WEIGHT_DECAY).init(),
-            inputs: inputs.into_iter().map(|x| x.to_device(device)).collect(),
-            target: target.to_device(device),
+            whole,
         })
     }
 
-    fn loss(&self, network: &N) -> Tensor<1> {
-        let output = network.forward(&self.inputs);
-        MseLoss::new().forward(output, self.target.clone(), Reduction::Mean)
-    }
-
+    /// Loss and gradients of every micro-batch, one AdamW step on their sum: `langevin_engine::train` without files.
     fn train(&mut self) -> Result<()> {
         let network = self.trained.take().ok_or_else(|| Error::from("an earlier training step failed"))?;
-        let gradients = GradientsParams::from_grads(self.loss(&network).backward(), &network);
-        self.trained = Some(self.optimizer.step(LEARNING_RATE, network, gradients));
+        let gradients = self.workers.map(self.parts.len(), |k| {
+            let network = network.clone().train();
+            let gradients = self.parts[k].loss(&network).backward();
+            Ok((self.parts[k].share, weights::gradients(&network, &gradients)?))
+        });
+        let gradients = gradients.into_iter().collect::<Result<Vec<_>>>()?;
+        self.optimiser.step(&self.settings, self.steps, &gradients, &self.workers);
+        self.steps += 1;
+        self.trained = Some(weights::import(network, self.optimiser.collect(|slot| &slot.raw)));
         Ok(())
     }
 }
@@ -107,7 +142,9 @@ impl<N: Network> Runnable for Peer<N> {
         }
         let start = Instant::now();
         match step {
-            Step::Forward | Step::Sample => drop(self.plain.forward(&self.inputs)),
+            Step::Forward | Step::Sample => {
+                drop(self.workers.map(self.parts.len(), |k| self.plain.forward(&self.parts[k].inputs)));
+            }
             Step::Train => self.train()?,
         }
         self.device.sync()?;
@@ -116,20 +153,20 @@ impl<N: Network> Runnable for Peer<N> {
 
     fn given(&self) -> Result<Vec<Array>> {
         let mut arrays = Vec::new();
-        for (i, input) in self.inputs.iter().enumerate() {
+        for (i, input) in self.whole.inputs.iter().enumerate() {
             arrays.push(Array::read(format!("input.{i}"), input)?);
         }
-        arrays.push(Array::read("target".to_owned(), &self.target)?);
+        arrays.push(Array::read("target".to_owned(), &self.whole.target)?);
         arrays.extend(Reader::read(&self.plain, None)?);
         Ok(arrays)
     }
 
     fn results(&self) -> Result<Vec<Array>> {
-        let output = self.plain.forward(&self.inputs);
+        let output = self.plain.forward(&self.whole.inputs);
         let mut arrays = vec![Array::read("output".to_owned(), &output)?];
         if N::STEPS.contains(&Step::Train) {
             let network = self.plain.clone().train();
-            let loss = self.loss(&network);
+            let loss = self.whole.loss(&network);
             arrays.push(Array::read("loss".to_owned(), &loss.clone().inner())?);
             let gradients = GradientsParams::from_grads(loss.backward(), &network);
             arrays.extend(Reader::read(&network, Some(&gradients))?);
@@ -205,12 +242,11 @@ mod tests {
     use crate::graph::Graph;
 
     fn loss(peer: &Peer<Graph>) -> f32 {
-        let network = peer.trained.as_ref().expect("no step failed").valid();
-        peer.loss(&network).into_scalar()
+        peer.whole.loss(peer.trained.as_ref().expect("no step failed")).into_scalar()
     }
 
     fn weights(peer: &Peer<Graph>) -> Result<Vec<Array>> {
-        Reader::read(&peer.trained.as_ref().expect("no step failed").valid(), None)
+        Reader::read(peer.trained.as_ref().expect("no step failed"), None)
     }
 
     #[test]

@@ -19,6 +19,7 @@ pub(crate) struct Tiny {
 impl Network for Tiny {
     const NAME: &'static str = "tiny";
     const INPUTS: &'static [[usize; 3]] = &[[1, 16, 64]];
+    const MICRO_BATCH: u32 = 1;
     const STEPS: &'static [Step] = &[Step::Sample];
 
     fn init(device: &Device) -> Self {

@@ -3,8 +3,9 @@
 use burn::module::Module;
 use burn::nn::{LayerNorm, LayerNormConfig};
 use burn::tensor::{Device, Tensor};
+use langevin_nn::fused::layer_norm;
 
-use crate::block::Block;
+use crate::block::{Block, EPSILON};
 use crate::network::{Network, Step};
 
 /// Pre-norm blocks and a final layer norm.
@@ -23,13 +24,14 @@ impl Transformer {
     /// `x` is `[batch, rows, width]`, and so is the result.
     pub(crate) fn apply(&self, x: Tensor<3>) -> Tensor<3> {
         let x = self.blocks.iter().fold(x, |x, block| block.forward(x, None));
-        self.norm.forward(x)
+        layer_norm(&self.norm, EPSILON, x)
     }
 }
 
 impl Network for Transformer {
     const NAME: &'static str = "transformer";
     const INPUTS: &'static [[usize; 3]] = &[[8, 256, 256]];
+    const MICRO_BATCH: u32 = 2;
     const STEPS: &'static [Step] = &[Step::Forward, Step::Train];
 
     fn init(device: &Device) -> Self {

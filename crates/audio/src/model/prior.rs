@@ -5,14 +5,19 @@ use std::collections::HashMap;
 use burn::{
     module::Module,
     nn::{Embedding, Linear},
-    tensor::{Int, Tensor, TensorData, activation::silu},
+    tensor::{Int, Tensor, TensorData},
 };
 use langevin_core::schedule::{LearnedGamma, MonotoneGamma, ScheduleSpec};
-use langevin_nn::{Init, TimeEmbedding, Vae, VaeConfig};
+use langevin_nn::{
+    Init, TimeEmbedding, Vae, VaeConfig,
+    fused::{Activation, Norm, linear, linear_activated},
+};
 
 use crate::config::PriorConfig;
 
 const TIME_FEATURES: usize = 128;
+/// Before every modulation.
+const NORM: Norm = Norm::Layer { epsilon: 1e-5 };
 
 /// `F(x, c_noise, label, speaker)`: residual blocks with adaptive layer norm (Peebles & Xie 2023, adaLN-Zero).
 #[derive(Module, Debug)]
@@ -109,22 +114,22 @@ impl PriorNet {
         let levels: Vec<f32> = different.first.iter().map(|&row| c_noise[row]).collect();
         // c_noise spans about [-1.2, 1]: scaled up so that the fastest feature turns a few times over the range.
         let time = TimeEmbedding::new(TIME_FEATURES, 1000.0, 16.0).forward(&levels, &device);
-        let condition = silu(self.time.forward(time))
+        let condition = linear_activated(&self.time, Activation::Silu, time)
             + embed(&self.label, &conditions.labels, hidden[0])
             + embed(&self.speaker, &conditions.speakers, hidden[1]);
-        let condition = silu(self.mix.forward(condition));
+        let condition = linear_activated(&self.mix, Activation::Silu, condition);
         let of_row = (different.first.len() < c_noise.len()).then(|| ids(different.of_row));
         let modulation = |layer: &Linear| {
-            let rows = layer.forward(condition.clone());
+            let rows = linear(layer, condition.clone());
             of_row.as_ref().map_or_else(|| rows.clone(), |of_row| rows.clone().select(0, of_row.clone()))
         };
-        let mut h = self.input.forward(x);
+        let mut h = linear(&self.input, x);
         for block in &self.blocks {
             let modulation = modulation(&block.modulate);
             h = block.forward(h, &modulation);
         }
         let [shift, scale] = split(&modulation(&self.modulate));
-        self.output.forward(normalise(h) * (scale + 1.0) + shift)
+        linear(&self.output, NORM.modulated(h, scale, shift))
     }
 }
 
@@ -164,8 +169,8 @@ impl Different {
 impl Block {
     fn forward(&self, h: Tensor<2>, modulation: &Tensor<2>) -> Tensor<2> {
         let [shift, scale, gate] = split(modulation);
-        let inside = normalise(h.clone()) * (scale + 1.0) + shift;
-        h + gate * self.contract.forward(silu(self.expand.forward(inside)))
+        let inside = NORM.modulated(h.clone(), scale, shift);
+        h + gate * linear(&self.contract, linear_activated(&self.expand, Activation::Silu, inside))
     }
 }
 
@@ -174,11 +179,4 @@ fn split<const N: usize>(x: &Tensor<2>) -> [Tensor<2>; N] {
     let [rows, width] = x.dims();
     let part = width / N;
     std::array::from_fn(|k| x.clone().slice([0..rows, k * part..(k + 1) * part]))
-}
-
-/// Layer norm without weights over the last dimension.
-fn normalise(x: Tensor<2>) -> Tensor<2> {
-    let centred = x.clone() - x.mean_dim(1);
-    let variance = centred.clone().square().mean_dim(1);
-    centred / (variance + 1e-5).sqrt()
 }

@@ -1,0 +1,184 @@
+//! How a fused operation reaches host memory: flex tensors as slices, its own node in the autodiff graph, and work over threads.
+//!
+//! Tensors of other devices, of other precisions, or under gradient checkpointing are handed back, and the caller composes the
+//! operation from burn's own.
+
+use std::fmt::Debug;
+
+use burn::backend::{
+    Autodiff, BackendTensor, DispatchAutodiffContext, DispatchTensor, DispatchTensorKind, Flex, GradientCheckpointingStrategy,
+    TensorMetadata as _,
+    autodiff::{
+        checkpoint::{base::Checkpointer, strategy::NoCheckpointing},
+        grads::Gradients,
+        ops::{Backward, Ops, OpsKind},
+    },
+    flex::FlexTensor,
+    tensor::FloatTensor,
+};
+use burn::tensor::{DType, Shape, Tensor, TensorData};
+use rayon::prelude::*;
+
+/// An operation on `N` inputs, some of them optional, with its gradient.
+pub(super) trait Operation<const N: usize>: Copy + Debug + Send + 'static {
+    /// Inputs that [`backward`](Self::backward) reads; the others are not kept.
+    const KEEP: [bool; N];
+
+    /// The result, and with `tracked` what else the gradient needs.
+    fn forward(self, inputs: [Option<FlexTensor>; N], tracked: bool) -> (FlexTensor, Option<FlexTensor>);
+
+    /// Gradients of the inputs that are `wanted`.
+    fn backward(self, kept: Kept<N>, gradient: FlexTensor, wanted: [bool; N]) -> [Option<FlexTensor>; N];
+}
+
+/// What an operation keeps for its gradient.
+#[derive(Clone, Debug)]
+pub(super) struct Kept<const N: usize> {
+    /// The inputs listed in [`Operation::KEEP`].
+    pub(super) inputs: [Option<FlexTensor>; N],
+    /// The second result of [`Operation::forward`].
+    pub(super) extra: Option<FlexTensor>,
+}
+
+/// Inputs of any rank.
+pub(super) type Inputs<const N: usize> = [Option<DispatchTensor>; N];
+
+/// Applies an operation to flex tensors of f32; gives the inputs back when one is something else.
+pub(super) fn run<const N: usize, O: Operation<N>>(operation: O, inputs: Inputs<N>) -> Result<DispatchTensor, Inputs<N>> {
+    if !inputs.iter().flatten().all(is_ours) {
+        return Err(inputs);
+    }
+    if inputs.iter().flatten().all(|input| input.autodiff == DispatchAutodiffContext::Disabled) {
+        let inputs = inputs.map(|input| input.map(|input| untracked(input.kind)));
+        let output = BackendTensor::Float(operation.forward(inputs, false).0);
+        return Ok(DispatchTensor { kind: DispatchTensorKind::Flex(output), autodiff: DispatchAutodiffContext::Disabled });
+    }
+    let inputs = inputs.map(|input| input.map(|input| tracked(input.kind)));
+    let output = BackendTensor::Autodiff(register(operation, inputs));
+    Ok(DispatchTensor { kind: DispatchTensorKind::Autodiff(Box::new(DispatchTensorKind::Flex(output))), autodiff: TRACKED })
+}
+
+/// [`run`] on one tensor, or `composed` where it is not ours.
+pub(super) fn run_unary<O: Operation<1>, const D: usize>(
+    operation: O,
+    x: Tensor<D>,
+    composed: impl FnOnce(Tensor<D>) -> Tensor<D>,
+) -> Tensor<D> {
+    match run(operation, [Some(x.into_dispatch())]) {
+        Ok(y) => Tensor::from_dispatch(y),
+        Err([x]) => composed(Tensor::from_dispatch(x.expect("it was given"))),
+    }
+}
+
+const TRACKED: DispatchAutodiffContext = DispatchAutodiffContext::Enabled(GradientCheckpointingStrategy::Disabled);
+
+type Tracked = FloatTensor<Autodiff<Flex>>;
+
+#[allow(unreachable_patterns, reason = "with flex alone there are no other kinds")]
+fn is_ours(tensor: &DispatchTensor) -> bool {
+    let is_flex = match (&tensor.kind, tensor.autodiff) {
+        (DispatchTensorKind::Flex(BackendTensor::Float(_)), DispatchAutodiffContext::Disabled) => true,
+        (DispatchTensorKind::Autodiff(inner), TRACKED) => matches!(**inner, DispatchTensorKind::Flex(BackendTensor::Autodiff(_))),
+        _ => false,
+    };
+    is_flex && tensor.kind.dtype() == DType::F32
+}
+
+#[allow(unreachable_patterns, reason = "with flex alone there are no other kinds")]
+fn untracked(kind: DispatchTensorKind) -> FlexTensor {
+    match kind {
+        DispatchTensorKind::Flex(tensor) => tensor.float(),
+        _ => unreachable!("`is_ours` let only flex tensors through"),
+    }
+}
+
+#[allow(unreachable_patterns, reason = "with flex alone there are no other kinds")]
+fn tracked(kind: DispatchTensorKind) -> Tracked {
+    match kind {
+        DispatchTensorKind::Flex(tensor) => Tracked::new(tensor.float()),
+        DispatchTensorKind::Autodiff(inner) => match *inner {
+            DispatchTensorKind::Flex(tensor) => tensor.autodiff(),
+            _ => unreachable!("`is_ours` let only flex tensors through"),
+        },
+        _ => unreachable!("`is_ours` let only flex tensors through"),
+    }
+}
+
+fn register<const N: usize, O: Operation<N>>(operation: O, inputs: [Option<Tracked>; N]) -> Tracked {
+    // An absent input is a constant without values: the graph counts its parents at compile time.
+    let absent = || Tracked::new(array(Vec::new(), [0].into()));
+    let is_tracked = inputs.iter().flatten().any(Tracked::is_tracked);
+    let mut arrays = [const { None }; N];
+    let mut inputs = inputs.into_iter().zip(&mut arrays);
+    let guards = std::array::from_fn(|_| {
+        let (input, array) = inputs.next().expect("there are N inputs");
+        let present = input.is_some();
+        let (primitive, guard) = input.unwrap_or_else(absent).into_parts();
+        *array = present.then_some(primitive);
+        guard
+    });
+    let mut kept = O::KEEP.into_iter().zip(&arrays);
+    let kept = std::array::from_fn(|_| kept.next().and_then(|(keep, array)| array.clone().filter(|_| keep && is_tracked)));
+    let (output, extra) = operation.forward(arrays, is_tracked);
+    match (Node { operation }).prepare::<NoCheckpointing>(guards).compute_bound().stateful() {
+        OpsKind::Tracked(node) => node.finish(Kept { inputs: kept, extra }, output),
+        OpsKind::UnTracked(node) => node.finish(output),
+    }
+}
+
+#[derive(Debug)]
+struct Node<O> {
+    operation: O,
+}
+
+impl<const N: usize, O: Operation<N>> Backward<Flex, N> for Node<O> {
+    type State = Kept<N>;
+
+    fn backward(self, ops: Ops<Self::State, N>, grads: &mut Gradients, _: &mut Checkpointer) {
+        let gradient = grads.consume::<Flex>(&ops.node);
+        let wanted = ops.parents.each_ref().map(Option::is_some);
+        let found = self.operation.backward(ops.state, gradient, wanted);
+        for (parent, gradient) in ops.parents.into_iter().zip(found) {
+            if let (Some(parent), Some(gradient)) = (parent, gradient) {
+                grads.register::<Flex>(parent.id, gradient);
+            }
+        }
+    }
+}
+
+/// A tensor around values in row-major order.
+pub(super) fn array(values: Vec<f32>, shape: Shape) -> FlexTensor {
+    FlexTensor::from_data(TensorData::new(values, shape))
+}
+
+/// The values of a tensor that [`contiguous`] made.
+pub(super) fn values(tensor: &FlexTensor) -> &[f32] {
+    tensor.as_slice().expect("it is contiguous and of f32")
+}
+
+/// The tensor with its values in row-major order.
+pub(super) fn contiguous(tensor: FlexTensor) -> FlexTensor {
+    if tensor.is_contiguous() { tensor } else { tensor.to_contiguous() }
+}
+
+/// The shape of a tensor.
+pub(super) fn shape(tensor: &FlexTensor) -> Shape {
+    tensor.layout().shape().clone()
+}
+
+/// The tensor's values to write over when nobody else holds them, else a copy.
+pub(super) fn owned(tensor: FlexTensor) -> FlexTensor {
+    let tensor = contiguous(tensor);
+    let whole = tensor.bytes().len() == tensor.layout().num_elements() * size_of::<f32>();
+    if whole && tensor.is_unique() { tensor } else { array(values(&tensor).to_vec(), shape(&tensor)) }
+}
+
+/// Runs `work` on every part, over the threads of the current rayon pool. Parts are cut by the caller from shapes alone and share
+/// nothing, so the number of threads does not change a bit of the result.
+pub(super) fn each<T: Send>(parts: impl Iterator<Item = T>, work: impl Fn(T) + Sync + Send) {
+    if rayon::current_num_threads() == 1 {
+        parts.for_each(work);
+    } else {
+        parts.collect::<Vec<_>>().into_par_iter().for_each(work);
+    }
+}

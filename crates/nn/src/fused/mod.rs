@@ -1,0 +1,28 @@
+//! Operations in one pass over memory, with gradients written by hand, for tensors in host memory.
+//!
+//! On `flex` each function here is one node of the autodiff graph; on every other device, for other precisions than f32, and under
+//! gradient checkpointing, the same function is composed from burn's operations and gives the same values up to rounding. Work is cut
+//! into parts by shapes alone and spread over the threads of the current rayon pool, so the number of threads changes no bit.
+
+mod activation;
+mod attention;
+mod conv;
+mod gate;
+#[allow(unsafe_code, reason = "the matrix kernel takes pointers; every address is checked first")]
+mod gemm;
+mod host;
+mod linear;
+mod norm;
+mod softmax;
+mod vector;
+
+pub use activation::{Activation, gelu, silu, tanh};
+pub use attention::{attention, self_attention};
+pub use conv::conv1d;
+pub use gate::Gate;
+pub use linear::{linear, linear_activated, linear_added};
+pub use norm::{Norm, layer_norm};
+pub use softmax::softmax;
+
+#[cfg(test)]
+mod tests;
