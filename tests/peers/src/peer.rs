@@ -119,7 +119,7 @@ impl<N: Network> Peer<N> {
             Ok((self.parts[k].share, weights::gradients(&network, &gradients)?))
         });
         let gradients = gradients.into_iter().collect::<Result<Vec<_>>>()?;
-        self.optimiser.step(&self.settings, self.steps, &gradients, &self.workers);
+        self.optimiser.step(&self.settings, self.steps, &gradients, &self.workers, |_| true);
         self.steps += 1;
         self.trained = Some(weights::import(network, self.optimiser.collect(|slot| &slot.raw)));
         Ok(())
