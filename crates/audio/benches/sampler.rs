@@ -2,7 +2,10 @@
 
 use std::hint::black_box;
 
-use burn::tensor::{Device, Tensor};
+use burn::{
+    module::Module as _,
+    tensor::{Device, Tensor},
+};
 use criterion::{Criterion, criterion_group, criterion_main};
 use langevin_audio::{
     config::{CodecConfig, PriorConfig, Vocabulary},
@@ -54,5 +57,25 @@ fn sampler(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, sampler);
+/// Forward pass, loss and gradients of the prior's network on one micro-batch of training, on one thread.
+fn training(c: &mut Criterion) {
+    let device = Device::flex();
+    let prior = prior(&device);
+    let net = PriorNet::new(&prior.config, &mut Init::new(1, &device));
+    let conditions = Conditions { labels: (0..64).map(|k| Some(k % 10)).collect(), speakers: (0..64).map(|k| Some(k % 6)).collect() };
+    let levels: Vec<f32> = (0..64).map(|k| -1.0 + 0.03 * k as f32).collect();
+    let x = Tensor::<2>::ones([64, prior.codec.width()], &device.clone().autodiff());
+    let mut group = c.benchmark_group("prior, micro-batch of 64");
+    group.sample_size(20);
+    group.bench_function("forward and backward", |b| {
+        b.iter(|| {
+            let net = net.clone().train();
+            let loss = net.forward(x.clone(), &levels, &conditions).square().mean();
+            black_box(loss.backward())
+        });
+    });
+    group.finish();
+}
+
+criterion_group!(benches, sampler, training);
 criterion_main!(benches);
