@@ -1,5 +1,7 @@
 //! Running the built program, and a small checkpoint to give it.
 
+pub(crate) mod tones;
+
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
