@@ -48,7 +48,8 @@ pub(crate) fn text(path: &Path) -> &str {
 }
 
 pub(crate) fn names(folder: &Path) -> Vec<String> {
-    let mut names: Vec<_> = fs::read_dir(folder).expect("a folder").map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+    let mut names: Vec<_> =
+        fs::read_dir(folder).expect("a folder").map(|e| e.expect("readable").file_name().into_string().expect("UTF-8")).collect();
     names.sort();
     names
 }
