@@ -106,8 +106,8 @@ impl Run {
         }
     }
 
-    /// Samples a batch of shape `[batch, ...]` that starts as `start()` times standard noise. `observe` is called before each network
-    /// evaluation after the first and may stop the run.
+    /// Samples a batch of shape `[batch, ...]` that starts as `start()` times standard noise. `observe` is called once for each network
+    /// evaluation, after it in a plan and before it in a driver, and may stop the run.
     ///
     /// Step sizes of the corrector and the adaptive ODE depend on the whole batch, which so has to be the same whatever is asked for.
     ///
