@@ -1,0 +1,9 @@
+//! Molecules by diffusion: SMILES to 3D conformers, and new molecules.
+
+pub mod element;
+pub mod error;
+pub mod graph;
+
+pub use element::Element;
+pub use error::{Error, Result};
+pub use graph::{Atom, Bond, Centre, DoubleBond, Molecule, Point};
