@@ -1,0 +1,2 @@
+//! Stub until h2.
+pub mod kabsch;
