@@ -2,8 +2,12 @@
 
 pub mod element;
 pub mod error;
+pub mod geometry;
 pub mod graph;
 
 pub use element::Element;
 pub use error::{Error, Result};
 pub use graph::{Atom, Bond, Centre, DoubleBond, Molecule, Point};
+
+#[cfg(test)]
+mod testing;
