@@ -43,6 +43,8 @@ pub struct ConformerConfig {
     pub sigma_data: f64,
     /// Levels of theory that the network tells apart; the first is what is sampled when a request says nothing else.
     pub levels: Vec<String>,
+    /// Shares of the training rows that come from each data set, in the order they are given; by their sizes when empty.
+    pub shares: Vec<f64>,
     /// Share of training conformers drawn by Boltzmann weight; the others are drawn evenly.
     pub boltzmann: f64,
     /// Weight of the errors of distances of pairs at most three bonds apart.
@@ -69,6 +71,7 @@ impl Default for ConformerConfig {
             blocks: 3,
             sigma_data,
             levels: vec!["gfn2".to_owned(), "mmff".to_owned()],
+            shares: Vec::new(),
             boltzmann: 0.5,
             distances: 0.5,
             early: 0.3,

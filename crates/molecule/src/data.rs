@@ -4,6 +4,10 @@ use langevin_core::{Philox, noise::stream};
 
 use crate::{Error, Molecule, Point, Result, features::Features};
 
+/// Streams that pick a row's place beside its group's, and a group's set.
+const BESIDE: u32 = stream::DOMAIN;
+const SET: u32 = stream::DOMAIN + 2;
+
 /// One molecule to train on.
 #[derive(Clone, Debug)]
 pub struct Example {
@@ -97,8 +101,44 @@ impl Examples {
         let n = self.0.len();
         let place = noise.below(n, row / group, step, stream::DATA);
         let reach = (n / 100).max(1);
-        let offset = noise.below(2 * reach + 1, row, step, stream::DOMAIN);
+        let offset = noise.below(2 * reach + 1, row, step, BESIDE);
         let index = (place + offset).saturating_sub(reach).min(n - 1);
         &self.0[index]
+    }
+}
+
+/// Sets of examples, drawn with shares of their own.
+#[derive(Clone, Debug)]
+pub struct Mixture {
+    sets: Vec<Examples>,
+    /// Running sums that end in 1.
+    shares: Vec<f64>,
+}
+
+impl Mixture {
+    /// Sets with their shares of the training rows; without shares each set's is its number of molecules.
+    ///
+    /// # Errors
+    /// Without a set, or with another number of shares than sets, or shares that are not positive.
+    pub fn new(sets: Vec<Examples>, shares: &[f64]) -> Result<Self> {
+        let weights: Vec<f64> = if shares.is_empty() { sets.iter().map(|set| set.len() as f64).collect() } else { shares.to_vec() };
+        let total: f64 = weights.iter().sum();
+        if sets.is_empty() || weights.len() != sets.len() || !weights.iter().all(|w| *w > 0.0 && w.is_finite()) {
+            let reason = format!("should be one positive number for each of the {} training sets, in their order", sets.len());
+            return Err(Error::Setting { name: "shares", reason });
+        }
+        let mut sum = 0.0;
+        let shares = weights.iter().map(|w| {
+            sum += w / total;
+            sum
+        });
+        Ok(Self { shares: shares.collect(), sets })
+    }
+
+    /// The example of a row of a step; rows of one group of `group` rows are of one set and of similar size.
+    pub fn draw(&self, noise: Philox, step: u32, row: u32, group: u32) -> &Example {
+        let u = noise.uniform(row / group, step, SET);
+        let set = self.shares.iter().position(|&share| u < share).unwrap_or(self.sets.len() - 1);
+        self.sets[set].draw(noise, step, row, group)
     }
 }

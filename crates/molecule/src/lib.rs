@@ -13,3 +13,6 @@ pub mod task;
 pub use element::Element;
 pub use error::{Error, Result};
 pub use graph::{Atom, Bond, Centre, DoubleBond, Molecule, Point};
+
+#[cfg(test)]
+mod testing;

@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// Conformers of a micro-batch: always computed together, so that a conformer is the same bytes whatever is asked for beside it.
-pub const MICRO_BATCH: u32 = 4;
+pub(super) const MICRO_BATCH: u32 = 4;
 
 /// A trained conformer model.
 pub struct Conformers {

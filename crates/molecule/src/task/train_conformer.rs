@@ -16,8 +16,8 @@ use super::conformer::{c_noise, preconditioning};
 use crate::{
     Result,
     config::ConformerConfig,
-    data::{Example, Examples},
-    geometry::kabsch,
+    data::{Example, Examples, Mixture},
+    geometry::align,
     model::{ConformerNet, GraphBatch},
 };
 
@@ -35,7 +35,7 @@ pub struct ConformerTask {
     noise: Philox,
     batch: u32,
     group: u32,
-    train: Examples,
+    train: Mixture,
     valid: Examples,
 }
 
@@ -58,7 +58,7 @@ impl ConformerTask {
     ///
     /// # Errors
     /// When the schedule cannot be built.
-    pub fn new(config: &ConformerConfig, seed: u64, batch: u32, group: u32, train: Examples, valid: Examples) -> Result<Self> {
+    pub fn new(config: &ConformerConfig, seed: u64, batch: u32, group: u32, train: Mixture, valid: Examples) -> Result<Self> {
         let schedule = config.objective.schedule.build()?;
         Ok(Self { config: config.clone(), schedule, noise: Philox::new(seed), batch, group: group.max(1), train, valid })
     }
@@ -109,14 +109,10 @@ impl ConformerTask {
             let mean = (0..n).map(|a| noisy[3 * a + axis]).sum::<f32>() / n as f32;
             (0..n).for_each(|a| noisy[3 * a + axis] -= mean);
         }
-        let rotation = kabsch::rotation(conformer, &noisy);
-        let clean = conformer
-            .chunks_exact(3)
-            .flat_map(|p| {
-                let p = [p[0], p[1], p[2]].map(f64::from);
-                std::array::from_fn::<f32, 3, _>(|k| rotation[k].iter().zip(p).map(|(r, v)| r * v).sum::<f64>() as f32)
-            })
-            .collect();
+        let points = |x: &[f32]| x.chunks_exact(3).map(|p| [p[0], p[1], p[2]].map(f64::from)).collect::<Vec<_>>();
+        let clean = points(conformer);
+        let turn = align(&clean, &points(&noisy), None);
+        let clean = clean.into_iter().flat_map(|p| turn.apply(p).map(|v| v as f32)).collect();
         (clean, noisy)
     }
 }
