@@ -19,6 +19,18 @@ pub enum ModelConfig {
     Conformer(ConformerConfig),
 }
 
+impl ModelConfig {
+    /// Refuses settings out of range and choices that do not go together.
+    ///
+    /// # Errors
+    /// As the architecture's own check.
+    pub fn check(&self) -> Result<()> {
+        match self {
+            Self::Conformer(config) => config.check(),
+        }
+    }
+}
+
 /// Settings of the conformer model.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
