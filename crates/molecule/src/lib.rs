@@ -4,6 +4,7 @@ pub mod element;
 pub mod error;
 pub mod geometry;
 pub mod graph;
+pub mod io;
 
 pub use element::Element;
 pub use error::{Error, Result};
