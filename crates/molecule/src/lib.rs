@@ -7,6 +7,7 @@ pub mod error;
 pub mod features;
 pub mod geometry;
 pub mod graph;
+pub mod io;
 pub mod model;
 pub mod task;
 

@@ -182,9 +182,9 @@ impl Block {
             expand: init.linear(width + 2 * vectors, config.hidden, 1.0),
             contract: init.linear(config.hidden, width + vectors, 0.5),
             turn: plain(init.linear(2 * vectors, vectors, 0.5)),
-            pair_atoms: init.linear(width, 2 * pair, 1.0),
-            pair_expand: init.linear(pair, 2 * pair, 1.0),
-            pair_contract: init.linear(2 * pair, pair, 0.5),
+            pair_atoms: init.linear(width, pair, 1.0),
+            pair_expand: init.linear(pair, pair, 1.0),
+            pair_contract: init.linear(pair, pair, 0.5),
             heads,
             directions,
         }
@@ -244,7 +244,7 @@ impl Block {
         // Pairs learn of their atoms.
         let atoms = linear(&self.pair_atoms, s.h.clone());
         let (rows, columns) = (atoms.clone().unsqueeze_dim::<4>(2), atoms.unsqueeze_dim::<4>(1));
-        let inside = linear(&self.pair_expand, NORM.apply(s.p.clone())) + (rows + columns);
+        let inside = linear_added(&self.pair_expand, NORM.apply(s.p.clone()), rows + columns);
         s.p = linear_added(&self.pair_contract, Activation::Silu.apply(inside), s.p.clone());
     }
 }
