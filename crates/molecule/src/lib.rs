@@ -1,8 +1,10 @@
 //! Molecules by diffusion: SMILES to 3D conformers, and new molecules.
 
+pub mod chem;
 pub mod element;
 pub mod error;
 pub mod graph;
+mod smiles;
 
 pub use element::Element;
 pub use error::{Error, Result};
