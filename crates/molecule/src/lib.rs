@@ -1,10 +1,12 @@
 //! Molecules by diffusion: SMILES to 3D conformers, and new molecules.
 
+pub mod chem;
 pub mod element;
 pub mod error;
 pub mod geometry;
 pub mod graph;
 pub mod io;
+mod smiles;
 
 pub use element::Element;
 pub use error::{Error, Result};
