@@ -11,7 +11,7 @@ use langevin_molecule::{
     data::{Example, Examples, Mixture},
     geometry::BoundsTable,
     model::ConformerNet,
-    task::{ConformerTask, Conformers},
+    task::{ConformerTask, Conformers, Steer},
 };
 use langevin_nn::{Init, Trainable as _};
 
@@ -45,11 +45,11 @@ fn conformer(c: &mut Criterion) {
         b.iter(|| pool.install(|| std::hint::black_box(task.loss(&net, 0, 0..8, &device.clone().autodiff()).backward())));
     });
     let net = ConformerNet::new(&config, &mut Init::new(1, &device));
-    let model = Conformers::new(&config, net, &device).expect("a schedule");
+    let model = Conformers::new(&config, &[BoundsTable::default().to_constant()], net, &device).expect("a schedule");
     let run = model.run(&Sampling::default()).expect("a run");
     let features = langevin_molecule::features::Features::new(&molecule);
     c.bench_function("conformer/sampling 4 rows", |b| {
-        b.iter(|| pool.install(|| model.sample(&features, 0, 0..4, &run, Philox::new(1), &|| ControlFlow::Continue(()))));
+        b.iter(|| pool.install(|| model.sample(&features, 0, 0..4, &run, Philox::new(1), Steer::default(), &|| ControlFlow::Continue(()))));
     });
 }
 

@@ -14,11 +14,14 @@ use langevin_core::{
     schedule::Schedule,
 };
 
+use langevin_nn::Constant;
+
 use super::steer::{Held, Steer};
 use crate::{
-    Point, Result,
+    Error, Point, Result,
     config::ConformerConfig,
     features::Features,
+    geometry::{BoundsTable, table},
     model::{ConformerNet, GraphBatch, Preconditioning},
 };
 
@@ -31,6 +34,7 @@ pub struct Conformers {
     pub config: ConformerConfig,
     net: ConformerNet,
     schedule: Box<dyn Schedule + Send + Sync>,
+    bounds: BoundsTable,
     device: Device,
 }
 
@@ -41,12 +45,20 @@ impl std::fmt::Debug for Conformers {
 }
 
 impl Conformers {
-    /// A model from its config and a network with the checkpoint's weights.
+    /// A model from its config, the constants of its checkpoint, and a network with the checkpoint's weights.
     ///
     /// # Errors
-    /// When the schedule cannot be built.
-    pub fn new(config: &ConformerConfig, net: ConformerNet, device: &Device) -> Result<Self> {
-        Ok(Self { config: config.clone(), net, schedule: config.objective.schedule.build()?, device: device.clone() })
+    /// When the table of bounds is not among the constants, or the schedule cannot be built.
+    pub fn new(config: &ConformerConfig, constants: &[Constant], net: ConformerNet, device: &Device) -> Result<Self> {
+        let bounds = constants.iter().find(|constant| constant.name == table::NAME);
+        let missing = || Error::Constant { name: table::NAME, problem: "is missing".to_owned() };
+        let bounds = BoundsTable::from_constant(bounds.ok_or_else(missing)?)?;
+        Ok(Self { config: config.clone(), net, schedule: config.objective.schedule.build()?, bounds, device: device.clone() })
+    }
+
+    /// Lengths and angles of the training molecules.
+    pub const fn bounds(&self) -> &BoundsTable {
+        &self.bounds
     }
 
     /// Number of parameters of the network.
