@@ -129,7 +129,7 @@ impl Bounds {
                         Some(false) => (middle, trans),
                         None => (cis, trans),
                     };
-                    let (lower, upper) = (0.95 * lower, 1.05 * upper);
+                    let (lower, upper) = (0.92 * lower, 1.05 * upper);
                     if slot.relation == Relation::Torsion {
                         slot.lower = slot.lower.min(lower);
                         slot.upper = slot.upper.max(upper);

@@ -10,6 +10,7 @@ pub mod lines;
 pub mod record;
 pub mod sdf;
 pub mod sink;
+pub mod strip;
 pub mod xyz;
 
 pub use entries::{Columns, Entries, Entry, Given};
@@ -18,4 +19,5 @@ pub use lines::Lines;
 pub use record::Record;
 pub use sdf::{SdfReader, SdfRecord, write_sdf};
 pub use sink::Sink;
+pub use strip::without_hydrogens;
 pub use xyz::{XyzReader, XyzRecord, write_xyz};
