@@ -6,6 +6,7 @@ pub mod error;
 pub mod geometry;
 pub mod graph;
 pub mod io;
+pub mod metrics;
 mod smiles;
 
 pub use element::Element;
