@@ -1,0 +1,116 @@
+//! `langevin train molecule`.
+
+use std::path::{Path, PathBuf};
+
+use langevin_molecule::{
+    Molecule,
+    chem::stereo,
+    config::{ConformerConfig, ModelConfig},
+    data::{Example, Examples, Mixture},
+    geometry::BoundsTable,
+    io::{JsonlReader, Record},
+    task::ConformerTask,
+};
+
+use crate::{
+    molecule,
+    report::Failure,
+    settings::Settings,
+    training::{self, RunArgs},
+};
+
+/// The config of the shipped conformer model: what training does when no other is given.
+const DEFAULT_CONFIG: (&str, &str) = ("molecule.toml", include_str!("../../../../configs/molecule.toml"));
+
+/// Train a molecule model on conformers
+///
+/// Data are JSON lines of conformers (.jsonl, .jsonl.gz) or SDF files (.sdf, .sdf.gz) with all hydrogens. The best checkpoint on validation,
+/// the log and the resumable state go to one folder. Ctrl-C saves the state first.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example: langevin train molecule --data train.jsonl.gz --valid valid.jsonl.gz -o run/")]
+pub(crate) struct Args {
+    /// Training conformers; may be given several times
+    #[arg(long, value_name = "FILE", required = true)]
+    data: Vec<PathBuf>,
+    /// Validation conformers; may be given several times
+    #[arg(long, value_name = "FILE", required = true)]
+    valid: Vec<PathBuf>,
+    #[command(flatten)]
+    run: RunArgs,
+}
+
+pub(super) fn run(args: &Args, settings: &Settings) -> Result<(), Failure> {
+    let initial = args.run.initial()?;
+    let (config, source) = args.run.config(initial.as_ref(), DEFAULT_CONFIG)?;
+    let model = molecule::model_config(&config, &source)?;
+    args.run.check_folder()?;
+    if args.run.dry_run {
+        return training::show(&config);
+    }
+    let (seed, train) = (config.seed, &config.train);
+    match &model {
+        ModelConfig::Conformer(model) => {
+            let mut sets = Vec::new();
+            // Lengths and angles of the first set come first: it is of the level that is sampled by default.
+            let mut bounds = BoundsTable::default();
+            for path in &args.data {
+                let records = records(path)?;
+                bounds.fill_from(&BoundsTable::fit(&records));
+                sets.push(Examples::new(examples(&records, path, model, settings)?)?);
+            }
+            let mut valid = Vec::new();
+            for path in &args.valid {
+                valid.extend(examples(&records(path)?, path, model, settings)?);
+            }
+            let mixture = Mixture::new(sets, &model.shares)?;
+            let task = ConformerTask::new(model, seed, [train.batch, train.micro_batch], mixture, Examples::new(valid)?, bounds)?;
+            args.run.drive(&task, &config, initial.as_ref(), settings)
+        }
+    }
+}
+
+/// Reads a file of conformers.
+fn records(path: &Path) -> Result<Vec<Record>, Failure> {
+    let mut records = JsonlReader::open(path)?.collect::<Result<Vec<Record>, _>>()?;
+    for record in &mut records {
+        // The string tells the configuration of centres and double bonds; where it orders atoms otherwise, the positions do.
+        match Molecule::from_smiles(&record.smiles) {
+            Ok(told) if same_atoms(&told, &record.molecule) => record.molecule = told,
+            _ => {
+                let perceived = record.conformers.first().map(|positions| stereo::from_positions(&record.molecule, positions));
+                (record.molecule.centres, record.molecule.double_bonds) = perceived.unwrap_or_default();
+            }
+        }
+    }
+    Ok(records)
+}
+
+/// Whether two graphs have the same elements and bonds at the same places.
+fn same_atoms(a: &Molecule, b: &Molecule) -> bool {
+    let pairs = |m: &Molecule| {
+        let mut pairs: Vec<_> = m.bonds.iter().map(|bond| (bond.atoms[0].min(bond.atoms[1]), bond.atoms[0].max(bond.atoms[1]))).collect();
+        pairs.sort_unstable();
+        pairs
+    };
+    a.atoms.iter().map(|atom| atom.element).eq(b.atoms.iter().map(|atom| atom.element)) && pairs(a) == pairs(b)
+}
+
+/// Molecules of a file as examples.
+fn examples(records: &[Record], path: &Path, model: &ConformerConfig, settings: &Settings) -> Result<Vec<Example>, Failure> {
+    let mut examples = Vec::new();
+    for record in records {
+        // A file that does not say its level is taken for the first.
+        let level = model.levels.iter().position(|level| *level == record.level || record.level.is_empty()).ok_or_else(|| {
+            Failure::data("data", format!("{}: {}: level '{}' is none of the config's", path.display(), record.name, record.level))
+                .help(format!("its levels are: {}", model.levels.join(", ")))
+        })?;
+        let even = vec![1.0; record.conformers.len()];
+        let weights = if record.weights.is_empty() { &even } else { &record.weights };
+        let example = Example::new(&record.molecule, &record.conformers, weights, level);
+        examples.push(example.map_err(|e| Failure::data("data", format!("{}: {}: {e}", path.display(), record.name)))?);
+    }
+    let conformers: usize = records.iter().map(|record| record.conformers.len()).sum();
+    let centres: usize = examples.iter().map(|example| example.features.centres.len()).sum();
+    settings.talk(&format!("{}: {} molecules, {conformers} conformers, {centres} centres", path.display(), examples.len()));
+    Ok(examples)
+}

@@ -1,0 +1,58 @@
+//! Molecule checkpoints opened as the models they hold.
+
+use std::path::{Path, PathBuf};
+
+use burn::tensor::Device;
+use langevin_engine::{Checkpoint, RunConfig};
+use langevin_molecule::{config::ModelConfig, model::ConformerNet, task::Conformers};
+use langevin_nn::Init;
+
+use crate::{models, report::Failure, values};
+
+/// The shipped conformer model.
+pub(crate) const CONFORMERS: &str = "molecule";
+
+/// `--checkpoint`, for commands that use a conformer model.
+#[derive(Debug, clap::Args)]
+pub(crate) struct CheckpointArg {
+    /// Trained model: a shipped name or a file
+    #[arg(long, value_name = "NAME|FILE", default_value = CONFORMERS)]
+    pub(crate) checkpoint: PathBuf,
+}
+
+/// Name of the domain in configs.
+pub(crate) const DOMAIN: &str = "molecule";
+
+/// The molecule settings of a config, checked.
+///
+/// # Errors
+/// Another domain's config, an unknown key, a number out of range.
+pub(crate) fn model_config(config: &RunConfig, source: &Path) -> Result<ModelConfig, Failure> {
+    if config.domain != DOMAIN {
+        return Err(Failure::data("domain", format!("{} is for '{}', not for molecules", source.display(), config.domain))
+            .help("give a molecule checkpoint or config; `langevin list` shows the shipped ones"));
+    }
+    let bad = |e: &dyn std::fmt::Display| {
+        let message = format!("{}: [model]: {}", source.display(), e.to_string().trim_end());
+        let failure = Failure::data("config", &message);
+        values::meant(&message).map_or_else(|| Failure::data("config", &message), |meant| failure.help(meant))
+    };
+    let model: ModelConfig = toml::Value::Table(config.model.clone()).try_into().map_err(|e| bad(&e))?;
+    model.check().map_err(|e| bad(&e))?;
+    Ok(model)
+}
+
+/// Opens a conformer model; the checkpoint comes back without the weights, which the model now has.
+///
+/// # Errors
+/// No such checkpoint, or one that holds something else.
+pub(crate) fn open_conformers(name: &Path, device: &Device) -> Result<(Conformers, Checkpoint), Failure> {
+    let mut checkpoint = models::open(name)?;
+    match model_config(&checkpoint.header.config, name)? {
+        ModelConfig::Conformer(config) => {
+            let net = checkpoint.load(ConformerNet::new(&config, &mut Init::empty(device)))?;
+            let model = Conformers::new(&config, &checkpoint.constants(), net, device)?;
+            Ok((model, checkpoint))
+        }
+    }
+}

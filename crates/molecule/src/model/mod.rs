@@ -1,0 +1,8 @@
+//! Networks.
+
+pub mod conformer;
+pub mod geometry;
+pub mod graph;
+
+pub use conformer::{ConformerNet, Output, Preconditioning};
+pub use graph::GraphBatch;

@@ -1,0 +1,11 @@
+//! What users ask for: training and generation.
+
+mod conformer;
+mod generate;
+mod steer;
+mod train_conformer;
+
+pub use conformer::Conformers;
+pub use generate::{Conformer, Generation, Job, Request};
+pub use steer::{Held, Steer, Trajectory};
+pub use train_conformer::ConformerTask;
