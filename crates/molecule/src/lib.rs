@@ -3,6 +3,8 @@
 pub mod element;
 pub mod error;
 pub mod graph;
+pub mod model;
+pub mod task;
 
 pub use element::Element;
 pub use error::{Error, Result};

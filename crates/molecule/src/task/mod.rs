@@ -1,0 +1,3 @@
+//! What users ask for.
+
+pub mod geodiff;
