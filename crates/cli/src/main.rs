@@ -5,10 +5,12 @@ mod audio;
 mod commands;
 mod env;
 mod models;
+mod molecule;
 mod output;
 mod report;
 mod sampling;
 mod settings;
+mod training;
 mod values;
 
 use std::process::ExitCode;

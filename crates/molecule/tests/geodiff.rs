@@ -12,6 +12,7 @@ use burn::{
 use langevin_core::{NoiseSource as _, Philox, schedule::Schedule as _, solver::Solver};
 use langevin_molecule::{
     Atom, Bond, Element, Molecule, Point,
+    io::Record,
     model::geodiff::{GeoDiffConfig, GeoDiffNet, PairBatch, Skeleton},
     task::geodiff::{GeoDiff, GeoDiffTask, Method, Request},
 };
@@ -211,18 +212,17 @@ fn settings_and_data_that_do_not_fit_are_refused() {
     ] {
         assert!(set(&edit).is_err());
     }
-    let (a, short) = (chiral(), vec![cloud(8, 0)]);
-    let refused = GeoDiffTask::new(&small(), 0, [(&a, short.as_slice())], [(&a, short.as_slice())]).unwrap_err().to_string();
+    let short = [Record { name: "short".to_owned(), molecule: chiral(), conformers: vec![cloud(8, 0)], ..Record::default() }];
+    let refused = GeoDiffTask::new(&small(), 0, &short, &short).unwrap_err().to_string();
     assert!(refused.contains("8 positions for 9 atoms"), "{refused}");
-    assert!(GeoDiffTask::new(&small(), 0, [], []).is_err());
+    assert!(GeoDiffTask::new(&small(), 0, &[], &[]).is_err());
 }
 
 /// Some steps along the signs of the gradient on shared molecules bring the validation score down.
 #[test]
 fn training_reduces_the_loss() {
     let Some(records) = support::shared("qm9_valid.jsonl.gz", 24) else { return };
-    let set = || records.iter().map(|(molecule, conformers)| (molecule, conformers.as_slice()));
-    let task = GeoDiffTask::new(&small(), 1, set(), set().take(6)).unwrap();
+    let task = GeoDiffTask::new(&small(), 1, &records, &records[..6]).unwrap();
     let device = Device::flex();
     let mut model = task.init(1, &device);
     let score = |model: &GeoDiffNet| task.validate(model, 0..task.validation_rows(), &device);

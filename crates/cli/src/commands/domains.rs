@@ -2,7 +2,7 @@
 
 use clap::Subcommand;
 
-use super::{distill_audio, eval_audio, gen_audio, train_audio, tune_audio};
+use super::{distill_audio, eval_audio, gen_audio, train_audio, train_molecule, tune_audio};
 use crate::{report::Failure, settings::Settings};
 
 /// Generate data
@@ -41,12 +41,14 @@ pub(crate) struct Train {
 #[command(subcommand_value_name = "DOMAIN", subcommand_help_heading = "Domains")]
 enum TrainDomain {
     Audio(train_audio::Args),
+    Molecule(train_molecule::Args),
 }
 
 impl Train {
     pub(super) fn run(&self, settings: &Settings) -> Result<(), Failure> {
         match &self.domain {
             TrainDomain::Audio(args) => train_audio::run(args, settings),
+            TrainDomain::Molecule(args) => train_molecule::run(args, settings),
         }
     }
 }

@@ -15,6 +15,7 @@ mod list;
 mod selftest;
 mod ship;
 mod train_audio;
+mod train_molecule;
 mod tune_audio;
 
 use clap::Subcommand;

@@ -61,6 +61,16 @@ impl From<langevin_audio::Error> for Failure {
     }
 }
 
+impl From<langevin_molecule::Error> for Failure {
+    fn from(error: langevin_molecule::Error) -> Self {
+        let help = match &error {
+            langevin_molecule::Error::Io { source, .. } => io_help(source),
+            _ => "",
+        };
+        finish(Self::new(Exit::Data, "molecule", error.to_string()), help, &error)
+    }
+}
+
 impl From<SelftestError> for Failure {
     fn from(error: SelftestError) -> Self {
         let help = "--vectors takes a folder of reference values as JSON; tests/golden of the source is one";

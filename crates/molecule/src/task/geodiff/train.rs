@@ -11,7 +11,8 @@ use langevin_core::{
 use langevin_nn::{Init, Trainable};
 
 use crate::{
-    Error, Molecule, Point, Result,
+    Error, Point, Result,
+    io::Record,
     model::geodiff::{GeoDiffConfig, GeoDiffNet, PairBatch, Skeleton},
 };
 
@@ -53,16 +54,11 @@ struct Noised<'a> {
 }
 
 impl GeoDiffTask {
-    /// Molecules with their conformers (positions in angstrom, one of each atom). Molecules of one atom teach nothing and are left out.
+    /// Molecules with their conformers. Molecules of one atom teach nothing and are left out.
     ///
     /// # Errors
     /// For a bad config, a conformer that does not fit its molecule, or a set without a molecule.
-    pub fn new<'a>(
-        config: &GeoDiffConfig,
-        seed: u64,
-        train: impl IntoIterator<Item = (&'a Molecule, &'a [Vec<Point>])>,
-        valid: impl IntoIterator<Item = (&'a Molecule, &'a [Vec<Point>])>,
-    ) -> Result<Self> {
+    pub fn new(config: &GeoDiffConfig, seed: u64, train: &[Record], valid: &[Record]) -> Result<Self> {
         config.check()?;
         let (train, valid) = (examples(train, "training")?, examples(valid, "validation")?);
         Ok(Self { config: config.clone(), schedule: config.schedule()?, noise: Philox::new(seed), train, valid })
@@ -123,16 +119,16 @@ fn project(batch: &PairBatch, pairs: Range<usize>, scores: Tensor<2>, device: &D
     )
 }
 
-fn examples<'a>(records: impl IntoIterator<Item = (&'a Molecule, &'a [Vec<Point>])>, set: &str) -> Result<Vec<Example>> {
+fn examples(records: &[Record], set: &str) -> Result<Vec<Example>> {
     let mut examples = Vec::new();
-    for (number, (molecule, conformers)) in records.into_iter().enumerate() {
+    for Record { name, molecule, conformers, .. } in records {
         let atoms = molecule.atoms.len();
         if let Some(bad) = conformers.iter().find(|points| points.len() != atoms) {
-            let reason = format!("{set} molecule {}: a conformer has {} positions for {atoms} atoms", number + 1, bad.len());
+            let reason = format!("{set} molecule '{name}': a conformer has {} positions for {atoms} atoms", bad.len());
             return Err(Error::Geometry { reason });
         }
         if atoms > 1 && !conformers.is_empty() {
-            examples.push(Example { skeleton: Skeleton::of(molecule), conformers: conformers.to_vec() });
+            examples.push(Example { skeleton: Skeleton::of(molecule), conformers: conformers.clone() });
         }
     }
     if examples.is_empty() {

@@ -1,0 +1,97 @@
+//! `langevin train molecule`.
+
+use std::path::{Path, PathBuf};
+
+use langevin_molecule::{
+    config::{ConformerConfig, ModelConfig},
+    data::{Example, Examples, Mixture},
+    io::{JsonlReader, Record},
+    task::{ConformerTask, geodiff::GeoDiffTask},
+};
+
+use crate::{
+    molecule,
+    report::Failure,
+    settings::Settings,
+    training::{self, RunArgs},
+};
+
+/// The config of the shipped conformer model: what training does when no other is given.
+const DEFAULT_CONFIG: (&str, &str) = ("molecule.toml", include_str!("../../../../configs/molecule.toml"));
+
+/// Train a molecule model on conformers
+///
+/// Data are JSON lines of conformers (.jsonl, .jsonl.gz) or SDF files (.sdf, .sdf.gz) with all hydrogens. The best checkpoint on validation,
+/// the log and the resumable state go to one folder. Ctrl-C saves the state first.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example: langevin train molecule --data train.jsonl.gz --valid valid.jsonl.gz -o run/")]
+pub(crate) struct Args {
+    /// Training conformers; may be given several times
+    #[arg(long, value_name = "FILE", required = true)]
+    data: Vec<PathBuf>,
+    /// Validation conformers; may be given several times
+    #[arg(long, value_name = "FILE", required = true)]
+    valid: Vec<PathBuf>,
+    #[command(flatten)]
+    run: RunArgs,
+}
+
+pub(super) fn run(args: &Args, settings: &Settings) -> Result<(), Failure> {
+    let initial = args.run.initial()?;
+    let (config, source) = args.run.config(initial.as_ref(), DEFAULT_CONFIG)?;
+    let model = molecule::model_config(&config, &source)?;
+    args.run.check_folder()?;
+    if args.run.dry_run {
+        return training::show(&config);
+    }
+    let (seed, train) = (config.seed, &config.train);
+    match &model {
+        ModelConfig::Conformer(model) => {
+            let read = |path: &PathBuf| examples(path, model, settings);
+            let sets = args.data.iter().map(read).collect::<Result<Vec<_>, _>>()?;
+            let sets = sets.into_iter().map(Examples::new).collect::<Result<Vec<_>, _>>()?;
+            let valid = args.valid.iter().map(read).collect::<Result<Vec<_>, _>>()?.concat();
+            let mixture = Mixture::new(sets, &model.shares)?;
+            let task = ConformerTask::new(model, seed, train.batch, train.micro_batch, mixture, Examples::new(valid)?)?;
+            args.run.drive(&task, &config, initial.as_ref(), settings)
+        }
+        ModelConfig::Geodiff(model) => {
+            let task = GeoDiffTask::new(model, seed, &records(&args.data, settings)?, &records(&args.valid, settings)?)?;
+            args.run.drive(&task, &config, initial.as_ref(), settings)
+        }
+    }
+}
+
+/// Reads the molecules of some files.
+fn records(paths: &[PathBuf], settings: &Settings) -> Result<Vec<Record>, Failure> {
+    let mut all = Vec::new();
+    for path in paths {
+        let before = all.len();
+        for record in JsonlReader::open(path)? {
+            all.push(record?);
+        }
+        settings.talk(&format!("{}: {} molecules", path.display(), all.len() - before));
+    }
+    Ok(all)
+}
+
+/// Reads the molecules of a file as examples.
+fn examples(path: &Path, model: &ConformerConfig, settings: &Settings) -> Result<Vec<Example>, Failure> {
+    let mut examples = Vec::new();
+    let mut conformers = 0;
+    for record in JsonlReader::open(path)? {
+        let record = record?;
+        // A file that does not say its level is taken for the first.
+        let level = model.levels.iter().position(|level| *level == record.level || record.level.is_empty()).ok_or_else(|| {
+            Failure::data("data", format!("{}: {}: level '{}' is none of the config's", path.display(), record.name, record.level))
+                .help(format!("its levels are: {}", model.levels.join(", ")))
+        })?;
+        let even = vec![1.0; record.conformers.len()];
+        let weights = if record.weights.is_empty() { &even } else { &record.weights };
+        conformers += record.conformers.len();
+        let example = Example::new(&record.molecule, &record.conformers, weights, level);
+        examples.push(example.map_err(|e| Failure::data("data", format!("{}: {}: {e}", path.display(), record.name)))?);
+    }
+    settings.talk(&format!("{}: {} molecules, {conformers} conformers", path.display(), examples.len()));
+    Ok(examples)
+}
