@@ -1,5 +1,6 @@
 //! Molecules by diffusion: SMILES to 3D conformers, and new molecules.
 
+pub mod chem;
 pub mod config;
 pub mod data;
 pub mod element;
@@ -9,6 +10,7 @@ pub mod geometry;
 pub mod graph;
 pub mod io;
 pub mod model;
+mod smiles;
 pub mod task;
 
 pub use element::Element;
