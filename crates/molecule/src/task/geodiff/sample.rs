@@ -11,7 +11,7 @@ use langevin_core::{
     solver::Solver,
 };
 
-use super::least_squares::displacements;
+use super::least_squares::{Wanted, fit};
 use crate::{
     Error, Molecule, Point, Result,
     model::geodiff::{GeoDiffConfig, GeoDiffNet, PairBatch, Skeleton},
@@ -28,11 +28,11 @@ const CLIP: f64 = 1000.0;
 /// How to sample.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Method {
-    /// Annealed Langevin dynamics along the schedule, the published sampler. With fewer steps than the schedule has, every step is
-    /// as many times larger as levels are left out.
+    /// Annealed Langevin dynamics along the schedule, the published sampler. With fewer steps than the schedule has, levels are left out
+    /// evenly; steps at the others stay as large, because larger ones are unstable in molecules of many atoms.
     Langevin,
-    /// A solver of the core in as many steps, for instance strided DDPM or DDIM. Its denoiser moves the atoms so that, to first order, distances
-    /// change by what the network says, in the sense of least squares.
+    /// A solver of the core in as many steps, for instance strided DDPM or DDIM. The scores are no denoiser: projected, they add up over the
+    /// neighbours of an atom. As the clean positions of such a step stand those near the noised ones whose distances the network wants.
     Solver(Solver),
 }
 
@@ -112,11 +112,10 @@ impl GeoDiff {
         mut observe: impl FnMut() -> ControlFlow<()>,
     ) -> ControlFlow<(), Clouds<'a>> {
         let most = self.schedule.level(self.config.steps as f64 - 1.0).ve_sigma();
-        let stride = self.config.steps as f64 / steps as f64;
         let mut x = Clouds::lincomb(&[(most, start)]);
         for t in trailing(self.config.steps, steps) {
             let sigma = self.schedule.level(t).ve_sigma();
-            let step = STEP * (sigma / STEP_SIGMA).powi(2) * stride;
+            let step = STEP * (sigma / STEP_SIGMA).powi(2);
             let force = self.force(&x, skeletons, sigma);
             observe()?;
             let noise = x.noise_like(&Philox::new(0), t as u32, stream::STEP);
@@ -142,6 +141,22 @@ impl GeoDiff {
         PairBatch::new(skeletons.iter().zip(&x.rows).map(|(skeleton, row)| (skeleton, row.as_slice())), self.config.cutoff)
     }
 
+    /// Clean positions: those near `x` whose distances are the network's estimates.
+    fn estimate<'a>(&self, x: &Clouds<'a>, skeletons: &[Skeleton], sigma: f64) -> Clouds<'a> {
+        let batch = self.batch(x, skeletons);
+        let (mut scores, global) = self.scores(&batch, true);
+        scores.extend(global);
+        let mut wanted: Vec<Vec<Wanted>> = x.rows.iter().map(|_| Vec::new()).collect();
+        let place: Vec<(usize, usize)> =
+            x.rows.iter().enumerate().flat_map(|(row, points)| (0..points.len()).map(move |k| (row, k))).collect();
+        for ((&[i, j], &d), score) in batch.ends().iter().zip(batch.lengths()).zip(scores) {
+            let ((row, i), (_, j)) = (place[i as usize], place[j as usize]);
+            wanted[row].push((i, j, (f64::from(d) + sigma * f64::from(score)).max(0.0)));
+        }
+        let rows = x.rows.iter().zip(&wanted).map(|(points, wanted)| fit(points, wanted)).collect();
+        Clouds { rows, noises: x.noises }.centred()
+    }
+
     /// Scores of local and of far pairs.
     fn scores(&self, batch: &PairBatch, with_global: bool) -> (Vec<f32>, Vec<f32>) {
         let scores = self.net.forward(batch, with_global, &self.device);
@@ -162,11 +177,7 @@ impl<'a> Denoiser<Clouds<'a>> for LeastSquares<'_> {
     fn denoise(&self, x: &Clouds<'a>, at: Level, _node: u32) -> Clouds<'a> {
         // The network lives in variance exploding coordinates.
         let x = Clouds::lincomb(&[(1.0 / at.alpha, x)]);
-        let batch = self.model.batch(&x, self.skeletons);
-        let (mut scores, global) = self.model.scores(&batch, true);
-        scores.extend(global);
-        let moves = displacements(&batch, &scores, at.ve_sigma(), x.rows.iter().map(Vec::len));
-        Clouds::lincomb(&[(1.0, &x), (1.0, &x.like(&moves))]).centred()
+        self.model.estimate(&x, self.skeletons, at.ve_sigma())
     }
 }
 
