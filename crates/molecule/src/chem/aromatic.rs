@@ -5,6 +5,8 @@ use crate::{Element, Molecule};
 
 /// Largest ring that takes part.
 const MAX_RING: usize = 24;
+/// Largest ring with oxygen or sulfur that takes part: larger ones are not flat.
+const MAX_CHALCOGEN_RING: usize = 8;
 /// Most rings that are counted as one system.
 const MAX_FUSED: usize = 6;
 /// Systems of more rings are searched for pairs only, because the number of combinations explodes.
@@ -31,7 +33,10 @@ pub fn perceive(molecule: &mut Molecule, rings: &Rings) {
     let candidates: Vec<usize> = (0..rings.atoms.len())
         .filter(|&r| {
             let ring = &rings.atoms[r];
-            ring.len() <= MAX_RING && ring.iter().all(|&a| donors[a] != Donor::None) && ring.iter().any(|&a| donors[a] != Donor::Any)
+            let chalcogen = ring.iter().any(|&a| donors[a] == Donor::Two && matches!(molecule.atoms[a].element, Element::O | Element::S));
+            ring.len() <= if chalcogen { MAX_CHALCOGEN_RING } else { MAX_RING }
+                && ring.iter().all(|&a| donors[a] != Donor::None)
+                && ring.iter().any(|&a| donors[a] != Donor::Any)
         })
         .collect();
     let fused = |a: usize, b: usize| rings.bonds[a].iter().filter(|bond| rings.bonds[b].contains(bond)).count() == 1;
@@ -177,7 +182,7 @@ fn more_electronegative(a: Element, b: Element) -> bool {
 /// What RDKit shuts out: heavy elements, radicals of other elements than carbon, unusual valences, cumulated double bonds.
 fn admitted(molecule: &Molecule, neighbours: &[(usize, usize)], counts: &Counts, a: usize) -> bool {
     let this = &molecule.atoms[a];
-    if this.element.0 > 18 && !matches!(this.element.0, 34 | 52) {
+    if !matches!(this.element.0, 0 | 5..=8 | 14..=16 | 34 | 52) {
         return false;
     }
     if this.element.default_valence().is_some_and(|v| v > 0) {

@@ -1,7 +1,9 @@
 //! Relevant cycles of a graph: those that are no sum of shorter ones (Vismara 1997).
 //!
-//! Unlike a smallest set of smallest rings they do not depend on the order of the atoms: cubane has six, norbornane two. Where several
-//! shortest paths lead round one cycle (large rings with rings in them) one of its variants stands for all.
+//! Unlike a smallest set of smallest rings they do not depend on the order of the atoms: cubane has six, norbornane two.
+
+/// Most shortest paths between two vertices that are followed; a chain of many small rings in a large one has 2^n.
+const MAX_PATHS: usize = 64;
 
 /// A cycle as its vertices in order.
 pub(super) type Cycle = Vec<usize>;
@@ -10,14 +12,8 @@ pub(super) type Cycle = Vec<usize>;
 pub(super) fn relevant(neighbours: &[Vec<(usize, usize)>], edges: usize) -> Vec<Cycle> {
     let core = core(neighbours);
     let mut candidates = Vec::new();
-    let mut search = Search {
-        neighbours,
-        core: &core,
-        distance: vec![UNSEEN; core.len()],
-        parent: vec![UNSEEN; core.len()],
-        proper: vec![false; core.len()],
-        seen: Vec::new(),
-    };
+    let mut search =
+        Search { neighbours, core: &core, distance: vec![UNSEEN; core.len()], parents: vec![Vec::new(); core.len()], seen: Vec::new() };
     for root in (0..core.len()).filter(|v| core[*v]) {
         search.run(root, &mut candidates);
     }
@@ -68,9 +64,8 @@ struct Search<'a> {
     neighbours: &'a [Vec<(usize, usize)>],
     core: &'a [bool],
     distance: Vec<usize>,
-    parent: Vec<usize>,
-    /// Whether a shortest path to the root runs through lower vertices only.
-    proper: Vec<bool>,
+    /// Previous vertices on shortest paths from the root through lower vertices only.
+    parents: Vec<Vec<usize>>,
     seen: Vec<usize>,
 }
 
@@ -78,11 +73,11 @@ impl Search<'_> {
     /// Cycles whose highest vertex is `root`.
     fn run(&mut self, root: usize, out: &mut Vec<Cycle>) {
         for &v in &self.seen {
-            (self.distance[v], self.parent[v], self.proper[v]) = (UNSEEN, UNSEEN, false);
+            self.distance[v] = UNSEEN;
+            self.parents[v].clear();
         }
         self.seen.clear();
         self.distance[root] = 0;
-        self.proper[root] = true;
         self.seen.push(root);
         let mut head = 0;
         while head < self.seen.len() {
@@ -96,53 +91,58 @@ impl Search<'_> {
                     self.distance[w] = self.distance[v] + 1;
                     self.seen.push(w);
                 }
-                if self.distance[w] == self.distance[v] + 1 && w < root && self.proper[v] && !self.proper[w] {
-                    self.proper[w] = true;
-                    self.parent[w] = v;
+                if self.distance[w] == self.distance[v] + 1 && w < root && self.proper(v) {
+                    self.parents[w].push(v);
                 }
             }
         }
-        for at in 1..self.seen.len() {
-            let y = self.seen[at];
-            if !self.proper[y] {
+        for &y in &self.seen[1..] {
+            if !self.proper(y) {
                 continue;
             }
-            let mut closer = Vec::new();
-            for &(z, _) in &self.neighbours[y] {
-                if !self.core[z] || !self.proper[z] {
-                    continue;
-                }
-                if self.distance[z] + 1 == self.distance[y] {
-                    closer.push(z);
-                } else if self.distance[z] == self.distance[y] && z < y && self.apart(y, z) {
-                    out.push(self.cycle(y, z, None));
-                }
-            }
+            let closer = &self.parents[y];
             for (k, &p) in closer.iter().enumerate() {
-                for &q in &closer[..k] {
-                    if self.apart(p, q) {
-                        out.push(self.cycle(p, q, Some(y)));
-                    }
+                closer[..k].iter().for_each(|&q| self.join(p, q, Some(y), out));
+            }
+            for &(z, _) in &self.neighbours[y] {
+                if z < y && self.core[z] && self.distance[z] == self.distance[y] && self.proper(z) {
+                    self.join(y, z, None, out);
                 }
             }
         }
     }
 
-    fn path(&self, v: usize) -> impl Iterator<Item = usize> + '_ {
-        std::iter::successors(Some(v), |v| Some(self.parent[*v]).filter(|p| *p != UNSEEN))
+    /// Whether a shortest path from the root runs through lower vertices only.
+    fn proper(&self, v: usize) -> bool {
+        self.distance[v] == 0 || !self.parents[v].is_empty()
     }
 
-    /// Whether the paths of two vertices of one distance meet in the root only.
-    fn apart(&self, p: usize, q: usize) -> bool {
-        self.path(p).zip(self.path(q)).all(|(a, b)| a != b || self.distance[a] == 0)
+    /// Cycles through `p`, perhaps a vertex beyond both, and `q`, on shortest paths that meet in the root only.
+    fn join(&self, p: usize, q: usize, beyond: Option<usize>, out: &mut Vec<Cycle>) {
+        let right = self.paths(q);
+        for left in self.paths(p) {
+            for right in &right {
+                if left[1..].iter().zip(&right[1..]).all(|(a, b)| a != b) {
+                    let mut cycle = left.clone();
+                    cycle.extend(beyond);
+                    cycle.extend(right[1..].iter().rev());
+                    out.push(cycle);
+                }
+            }
+        }
     }
 
-    fn cycle(&self, p: usize, q: usize, middle: Option<usize>) -> Cycle {
-        let mut cycle: Cycle = self.path(p).collect();
-        cycle.reverse();
-        cycle.extend(middle);
-        cycle.extend(self.path(q).filter(|v| self.distance[*v] > 0));
-        cycle
+    /// Paths from the root to `v`.
+    fn paths(&self, v: usize) -> Vec<Vec<usize>> {
+        let mut paths = vec![vec![v]];
+        for _ in 0..self.distance[v] {
+            let longer = paths.iter().flat_map(|path| {
+                self.parents[path[path.len() - 1]].iter().map(|&parent| path.iter().copied().chain([parent]).collect::<Vec<usize>>())
+            });
+            paths = longer.take(MAX_PATHS).collect();
+        }
+        paths.iter_mut().for_each(|path| path.reverse());
+        paths
     }
 }
 
@@ -212,6 +212,8 @@ mod tests {
         // Norbornane: two rings of five, the ring of six is their sum.
         assert_eq!(sizes(&[[0, 1], [1, 2], [2, 3], [0, 4], [4, 5], [5, 3], [0, 6], [6, 3]]), [5, 5]);
         assert_eq!(sizes(&[[0, 1], [1, 2]]), [] as [usize; 0]);
+        // Bicyclo[4.1.1]octane: both rings of seven, though they differ by the ring of four.
+        assert_eq!(sizes(&[[0, 1], [1, 2], [2, 3], [3, 0], [0, 4], [4, 5], [5, 6], [6, 7], [7, 2]]), [4, 7, 7]);
     }
 
     #[test]
@@ -221,6 +223,69 @@ mod tests {
             for (k, a) in cycle.iter().enumerate() {
                 assert!(neighbours[*a].iter().any(|(b, _)| *b == cycle[(k + 1) % cycle.len()]));
             }
+        }
+    }
+
+    /// All simple cycles as edge sets, by depth-first search from their highest vertex.
+    fn every_cycle(neighbours: &[Vec<(usize, usize)>]) -> Vec<u64> {
+        fn walk(neighbours: &[Vec<(usize, usize)>], path: &mut Vec<usize>, edges: u64, out: &mut Vec<u64>) {
+            let (root, v) = (path[0], path[path.len() - 1]);
+            for &(w, edge) in &neighbours[v] {
+                if w == root && path.len() > 2 && path[1] < v {
+                    out.push(edges | 1 << edge);
+                } else if w < root && !path.contains(&w) {
+                    path.push(w);
+                    walk(neighbours, path, edges | 1 << edge, out);
+                    path.pop();
+                }
+            }
+        }
+        let mut out = Vec::new();
+        (0..neighbours.len()).for_each(|root| walk(neighbours, &mut vec![root], 0, &mut out));
+        out
+    }
+
+    /// Whether `cycle` is a sum of `others`.
+    fn spanned(others: &[u64], cycle: u64) -> bool {
+        let mut rows: Vec<u64> = Vec::new();
+        let reduce = |rows: &[u64], mut x: u64| {
+            rows.iter().for_each(|r| x = x.min(x ^ r));
+            x
+        };
+        for &other in others {
+            let rest = reduce(&rows, other);
+            if rest != 0 {
+                rows.push(rest);
+                rows.sort_unstable_by(|a, b| b.cmp(a));
+            }
+        }
+        reduce(&rows, cycle) == 0
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn relevant_by_definition(pairs in proptest::collection::vec((0_usize..8, 0_usize..8), 3..14)) {
+            let mut edges: Vec<[usize; 2]> = pairs.into_iter().filter(|(a, b)| a != b).map(|(a, b)| [a.min(b), a.max(b)]).collect();
+            edges.sort_unstable();
+            edges.dedup();
+            let (neighbours, count) = graph(&edges);
+            let all = every_cycle(&neighbours);
+            let mut expected: Vec<u64> = all
+                .iter()
+                .copied()
+                .filter(|c| {
+                    let shorter: Vec<u64> = all.iter().copied().filter(|d| d.count_ones() < c.count_ones()).collect();
+                    !spanned(&shorter, *c)
+                })
+                .collect();
+            let bits = |cycle: &Vec<usize>| {
+                let closed = cycle.iter().zip(cycle.iter().cycle().skip(1));
+                closed.map(|(a, b)| neighbours[*a].iter().find(|(w, _)| w == b).map_or(0, |(_, k)| 1 << k)).sum::<u64>()
+            };
+            let mut found: Vec<u64> = relevant(&neighbours, count).iter().map(bits).collect();
+            expected.sort_unstable();
+            found.sort_unstable();
+            proptest::prop_assert_eq!(found, expected);
         }
     }
 }

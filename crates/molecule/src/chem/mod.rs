@@ -11,4 +11,5 @@ pub mod stereo;
 pub mod valence;
 
 pub use hybrid::Hybrid;
+pub(crate) use refine::plain_hydrogen;
 pub use rings::Rings;

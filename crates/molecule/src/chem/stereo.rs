@@ -184,23 +184,42 @@ pub(crate) fn clean(molecule: &mut Molecule, rings: &Rings) {
     // molecule while the others are known.
     while !doubtful.is_empty() {
         let ranks = ranks::canonical(molecule);
-        let whole = ranks::certificate(molecule);
         doubtful.sort_by_key(|doubt| match doubt {
             Doubt::Centre(a) => (0, ranks[*a], 0),
             Doubt::Double([a, b]) => (1, ranks[*a].min(ranks[*b]), ranks[*a].max(ranks[*b])),
         });
-        let idle = doubtful.iter().position(|doubt| {
-            doubt.invert(molecule);
-            let same = ranks::certificate(molecule) == whole;
-            doubt.invert(molecule);
-            same
-        });
-        let Some(idle) = idle else { return };
+        let Some(idle) = doubtful.iter().position(|doubt| is_idle(molecule, rings, *doubt, &doubtful)) else { return };
         match doubtful.remove(idle) {
             Doubt::Centre(a) => molecule.centres.retain(|centre| centre.atom != a),
             Doubt::Double(pair) => molecule.double_bonds.retain(|double| double.atoms != pair),
         }
     }
+}
+
+/// Whether the inversion of `doubt` gives the same molecule. In a ring it must do so for either value of every other doubtful centre of
+/// that ring: of 1,3,5-trimethylcyclohexane all three centres stay, although only their relation matters.
+fn is_idle(molecule: &mut Molecule, rings: &Rings, doubt: Doubt, doubtful: &[Doubt]) -> bool {
+    if !same_inverted(molecule, doubt) {
+        return false;
+    }
+    let Doubt::Centre(a) = doubt else { return true };
+    doubtful.iter().all(|other| match *other {
+        Doubt::Centre(b) if b != a && rings.shared_size(a, b).is_some() => {
+            other.invert(molecule);
+            let same = same_inverted(molecule, doubt);
+            other.invert(molecule);
+            same
+        }
+        _ => true,
+    })
+}
+
+fn same_inverted(molecule: &mut Molecule, doubt: Doubt) -> bool {
+    let before = ranks::certificate(molecule);
+    doubt.invert(molecule);
+    let same = ranks::certificate(molecule) == before;
+    doubt.invert(molecule);
+    same
 }
 
 #[derive(Clone, Copy)]

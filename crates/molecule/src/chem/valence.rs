@@ -91,7 +91,9 @@ impl Site {
         let shell = if self.element.0 <= 2 { 2 } else { 8 };
         let mut count = shell - outer - valence + charge;
         if count < 0 {
-            count = if rule.valences.len() > 1 { (i64::from(max(rule.valences)) - valence + charge).max(0) } else { 0 };
+            // Hypervalent: what is missing to the next allowed valence.
+            let target = rule.valences.iter().map(|v| i64::from(*v) + charge).find(|v| *v >= valence);
+            count = target.map_or(0, |v| v - valence);
         }
         let early = outer - valence - charge;
         if early >= 0 {
@@ -134,7 +136,7 @@ mod tests {
         assert_eq!(site(Element::P, -1, 6).explicit(), Ok(6));
         assert!(site(Element::P, -1, 7).explicit().unwrap_err().ends_with("at most 6 are possible"));
         assert_eq!(site(Element(26), 2, 9).explicit(), Ok(9));
-        assert!(site(Element::H, 2, 0).explicit().is_err() || site(Element::H, 2, 0).effective().is_none());
+        assert_eq!(site(Element::H, 2, 0).explicit().unwrap_err(), "H cannot carry the charge +2");
     }
 
     #[test]
@@ -154,5 +156,7 @@ mod tests {
         assert_eq!(site(Element::O, -1, 1).radicals(true), 0);
         assert_eq!(site(Element::B, 0, 3).radicals(true), 0);
         assert_eq!(site(Element::H, 0, 0).radicals(false), 1);
+        assert_eq!([2, 3, 4, 5, 6].map(|n| site(Element::S, 0, n).radicals(true)), [0, 1, 0, 1, 0]);
+        assert_eq!([site(Element(26), 0, 0).radicals(false), site(Element(26), 1, 0).radicals(false)], [0, 1]);
     }
 }

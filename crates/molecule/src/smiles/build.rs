@@ -79,7 +79,12 @@ fn aromatic_bonds(draft: &Draft, rings: &Rings) -> Result<Vec<bool>> {
         match link.symbol {
             Symbol::Aromatic if !inside => Err(wrong(link.at, "an aromatic bond outside a ring")),
             Symbol::Aromatic => Ok(true),
-            Symbol::Default | Symbol::Slanted(_) => Ok(inside && link.atoms.iter().all(|&a| draft.atoms[a].aromatic)),
+            Symbol::Default | Symbol::Slanted(_) => {
+                // A wildcard is as aromatic as its ring.
+                let atoms = link.atoms.map(|a| &draft.atoms[a]);
+                let fits = atoms.iter().all(|atom| atom.aromatic || atom.element == Element::ANY);
+                Ok(inside && fits && atoms.iter().any(|atom| atom.aromatic))
+            }
             Symbol::Order(_) => Ok(false),
         }
     };

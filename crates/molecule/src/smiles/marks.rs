@@ -17,30 +17,35 @@ pub(super) fn double_bonds(draft: &Draft, molecule: &mut Molecule) -> Result<()>
             continue;
         }
         let [a, b] = bond.atoms;
-        if let (Some(left), Some(right)) = (side(draft, &adjacency[a], a, k)?, side(draft, &adjacency[b], b, k)?) {
-            let found = DoubleBond { atoms: [a, b], ends: [left.0, right.0], cis: left.1 == right.1 };
-            molecule.double_bonds.push(found);
+        let (left, right) = (slanted_neighbours(draft, &adjacency[a], a), slanted_neighbours(draft, &adjacency[b], b));
+        let ([first, ..], [second, ..]) = (&left[..], &right[..]) else { continue };
+        for side in [&left, &right] {
+            if let [p, q] = &side[..]
+                && p.above == q.above
+            {
+                return Err(wrong(q.at, "two bonds of one double-bonded atom cannot both point this way"));
+            }
         }
+        let found = DoubleBond { atoms: [a, b], ends: [first.atom, second.atom], cis: first.above == second.above };
+        molecule.double_bonds.push(found);
     }
     Ok(())
 }
 
-/// A neighbour of `atom` whose bond is slanted, and whether it lies above; the double bond itself is `skip`.
-fn side(draft: &Draft, neighbours: &[(usize, usize)], atom: usize, skip: usize) -> Result<Option<(usize, bool)>> {
-    let mut found: Option<(usize, bool)> = None;
-    for &(other, bond) in neighbours.iter().filter(|(_, bond)| *bond != skip) {
-        let Some(link) = draft.bonds.get(bond) else { continue };
-        let Symbol::Slanted(up) = link.symbol else { continue };
-        let above = up == (link.atoms[0] == atom);
-        match found {
-            Some((_, first)) if first == above => {
-                return Err(wrong(link.at, "two bonds of one double-bonded atom cannot both point this way"));
-            }
-            Some(_) => {}
-            None => found = Some((other, above)),
-        }
-    }
-    Ok(found)
+struct Slanted {
+    atom: usize,
+    above: bool,
+    at: usize,
+}
+
+/// Neighbours of `atom` whose bonds are slanted, and whether they lie above it.
+fn slanted_neighbours(draft: &Draft, neighbours: &[(usize, usize)], atom: usize) -> Vec<Slanted> {
+    let one = |&(other, bond): &(usize, usize)| {
+        let link = draft.bonds.get(bond)?;
+        let Symbol::Slanted(up) = link.symbol else { return None };
+        Some(Slanted { atom: other, above: up == (link.atoms[0] == atom), at: link.at })
+    };
+    neighbours.iter().filter_map(one).collect()
 }
 
 /// Reads `@` and `@@`; `added[a]` are the hydrogens of atom `a` that the string implies.
@@ -57,10 +62,16 @@ pub(super) fn centres(draft: &Draft, molecule: &mut Molecule, added: &[Range<usi
         if !matches!(neighbours.len(), 3 | 4) || added[a].len() > 1 {
             continue;
         }
-        // Looked at from the first neighbour the others turn anticlockwise: a positive volume. A lone pair comes last, but for the
-        // saturated atom that closes or opens one ring RDKit writes it first, and so does everybody's data.
-        let saturated = molecule.bonds.iter().all(|bond| bond.order == 1 || bond.other(a).is_none());
-        let turned = neighbours.len() == 3 && draft.closures[a] == 1 && saturated;
+        // Looked at from the first neighbour the others turn anticlockwise: a positive volume.
+        let turned = turned(molecule, a, draft.closures[a]);
         molecule.centres.push(Centre { atom: a, neighbours, positive: anticlockwise != turned });
     }
+}
+
+/// Whether the lone pair of atom `a`, which opens or closes `closures` rings, counts as its first neighbour and not its last.
+///
+/// RDKit reads and writes saturated atoms with one ring digit so, and thus everybody's data does.
+pub(super) fn turned(molecule: &Molecule, a: usize, closures: usize) -> bool {
+    let mut bonds = molecule.bonds.iter().filter(|bond| bond.atoms.contains(&a));
+    closures == 1 && bonds.by_ref().take(4).try_fold(0, |n, bond| (bond.order == 1).then_some(n + 1)) == Some(3)
 }

@@ -1,4 +1,4 @@
-//! SMILES, read as OpenSMILES and RDKit understand them.
+//! SMILES, read and written as OpenSMILES and RDKit understand them.
 //!
 //! A string that RDKit rejects is an error with the column of what is wrong. Beyond that, contradictory bond marks (`F/C(/Cl)=C/F`,
 //! `C-1CC=1`), stereo classes other than tetrahedral and RDKit's own bonds (`~`, `->`) are errors here, because nobody can tell which
@@ -8,6 +8,8 @@ mod atom;
 mod build;
 mod marks;
 mod read;
+mod slants;
+mod write;
 
 use crate::{Molecule, Result};
 
@@ -30,5 +32,10 @@ impl Molecule {
     /// ```
     pub fn from_smiles(smiles: &str) -> Result<Self> {
         build::molecule(&read::read(smiles)?)
+    }
+
+    /// Canonical isomeric SMILES: the same string for every order of the atoms. Hydrogens are implied where a reader would add them.
+    pub fn to_smiles(&self) -> String {
+        write::write(self)
     }
 }
