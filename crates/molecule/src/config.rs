@@ -8,7 +8,7 @@ use langevin_core::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, Result};
+use crate::{Error, Result, model::geodiff::GeoDiffConfig};
 
 /// A molecule model by architecture; `kind` is the tag.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -17,6 +17,8 @@ use crate::{Error, Result};
 pub enum ModelConfig {
     /// Conformers of a molecule, with its stereochemistry.
     Conformer(ConformerConfig),
+    /// GeoDiff, as published.
+    Geodiff(GeoDiffConfig),
 }
 
 impl ModelConfig {
@@ -27,6 +29,7 @@ impl ModelConfig {
     pub fn check(&self) -> Result<()> {
         match self {
             Self::Conformer(config) => config.check(),
+            Self::Geodiff(config) => config.check(),
         }
     }
 }
@@ -127,8 +130,12 @@ impl ConformerConfig {
                 return Err(Error::Setting { name, reason: format!("should be a multiple of heads = {}, but is {value}", self.heads) });
             }
         }
-        let shares =
-            [("boltzmann", self.boltzmann, 1.0), ("distances", self.distances, 100.0), ("early", self.early, 100.0), ("sigma_data", self.sigma_data, 100.0)];
+        let shares = [
+            ("boltzmann", self.boltzmann, 1.0),
+            ("distances", self.distances, 100.0),
+            ("early", self.early, 100.0),
+            ("sigma_data", self.sigma_data, 100.0),
+        ];
         for (name, value, most) in shares {
             if !(0.0..=most).contains(&value) {
                 return Err(Error::Setting { name, reason: format!("should be 0 to {most}, but is {value}") });
