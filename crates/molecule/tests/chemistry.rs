@@ -1,4 +1,4 @@
-//! SMILES and chemistry against the training records and RDKit.
+//! SMILES and chemistry against the training records, and properties that hold for every molecule.
 
 use flate2::read::GzDecoder;
 use langevin_molecule::{Molecule, Point, chem::stereo};
@@ -8,6 +8,10 @@ use std::{
     io::{BufRead, BufReader},
     path::PathBuf,
 };
+
+fn read(smiles: &str) -> Molecule {
+    Molecule::from_smiles(smiles).unwrap_or_else(|e| panic!("{smiles}: {e}"))
+}
 
 fn numbers(value: &Value) -> Vec<i64> {
     value.as_array().unwrap().iter().map(|v| v.as_i64().unwrap()).collect()
@@ -25,14 +29,15 @@ fn shared(name: &str) -> Option<PathBuf> {
     Some(path)
 }
 
-/// Graphs equal those of the records, and the stored conformers have the configurations of their strings.
+/// Graphs equal those of the records, the stored conformers have the configurations of their strings, and configurations perceived from
+/// them give the same strings.
 fn check_records(name: &str) {
     let Some(path) = shared(name) else { return };
-    let (mut conformers, mut kept) = (0_u32, 0_u32);
+    let (mut conformers, mut kept, mut perceived) = (0_u32, 0_u32, 0_u32);
     for line in BufReader::new(GzDecoder::new(File::open(path).unwrap())).lines() {
         let record: Value = serde_json::from_str(&line.unwrap()).unwrap();
         let smiles = record["smiles"].as_str().unwrap();
-        let molecule = Molecule::from_smiles(smiles).unwrap_or_else(|e| panic!("{smiles}: {e}"));
+        let molecule = read(smiles);
         let elements: Vec<i64> = molecule.atoms.iter().map(|atom| i64::from(atom.element.0)).collect();
         assert_eq!(elements, numbers(&record["z"]), "{smiles}");
         let charges: Vec<i64> = molecule.atoms.iter().map(|atom| i64::from(atom.charge)).collect();
@@ -41,20 +46,27 @@ fn check_records(name: &str) {
         let ours: Vec<Vec<i64>> = molecule.bonds.iter().map(|b| b.atoms.map(|a| a as i64).to_vec()).collect();
         let theirs: Vec<Vec<i64>> = record["bonds"].as_array().unwrap().iter().map(|b| numbers(b)[..2].to_vec()).collect();
         assert_eq!(ours, theirs, "{smiles}");
-        for conformer in record["coords_mA"].as_array().unwrap() {
+        let canonical = molecule.to_smiles();
+        for (k, conformer) in record["coords_mA"].as_array().unwrap().iter().enumerate() {
             let positions: Vec<Point> = numbers(conformer).chunks(3).map(|p| [p[0], p[1], p[2]].map(|x| x as f64 / 1000.0)).collect();
             conformers += 1;
-            if stereo::kept(&molecule, &positions) {
-                kept += 1;
-            } else if std::env::var_os("SHOW").is_some() {
-                let volumes: Vec<_> = molecule.centres.iter().map(|c| (c.atom, c.positive, stereo::volume(c, &positions))).collect();
-                let cosines: Vec<_> = molecule.double_bonds.iter().map(|d| (d.atoms, d.cis, stereo::cosine(d, &positions))).collect();
-                eprintln!("{smiles} {volumes:.2?} {cosines:.2?}");
+            kept += u32::from(stereo::kept(&molecule, &positions));
+            if k > 0 {
+                perceived += 1;
+                continue;
+            }
+            let mut seen = Molecule { centres: Vec::new(), double_bonds: Vec::new(), ..molecule.clone() };
+            (seen.centres, seen.double_bonds) = stereo::from_positions(&seen, &positions);
+            let same = seen.to_smiles() == canonical;
+            perceived += u32::from(same);
+            if !same {
+                eprintln!("{smiles} is perceived as {}", seen.to_smiles());
             }
         }
     }
-    eprintln!("{name}: {kept} of {conformers} conformers have the configuration of their string");
+    eprintln!("{name}: of {conformers} conformers {kept} have the configuration of their string, {perceived} give it back");
     assert!(f64::from(kept) > 0.999 * f64::from(conformers));
+    assert!(f64::from(perceived) > 0.995 * f64::from(conformers));
 }
 
 #[test]
