@@ -105,8 +105,7 @@ impl RunArgs {
         let cancel = settings.cancel();
         let claimed = output::Folder::claim(self.folder()?)?;
         // The same whether the run was resumed or not, and without the paths of one machine.
-        let command =
-            format!("langevin train {} --config configs/{}.toml --data TRAIN --valid VALID -o RUN", config.domain, config.name);
+        let command = format!("langevin train {} --config configs/{}.toml --data TRAIN --valid VALID -o RUN", config.domain, config.name);
         let options = TrainOptions {
             folder: claimed.path(),
             resume: self.resume.is_some(),

@@ -127,8 +127,12 @@ impl ConformerConfig {
                 return Err(Error::Setting { name, reason: format!("should be a multiple of heads = {}, but is {value}", self.heads) });
             }
         }
-        let shares =
-            [("boltzmann", self.boltzmann, 1.0), ("distances", self.distances, 100.0), ("early", self.early, 100.0), ("sigma_data", self.sigma_data, 100.0)];
+        let shares = [
+            ("boltzmann", self.boltzmann, 1.0),
+            ("distances", self.distances, 100.0),
+            ("early", self.early, 100.0),
+            ("sigma_data", self.sigma_data, 100.0),
+        ];
         for (name, value, most) in shares {
             if !(0.0..=most).contains(&value) {
                 return Err(Error::Setting { name, reason: format!("should be 0 to {most}, but is {value}") });

@@ -41,7 +41,12 @@ impl Example {
             sum += w / total;
             sum
         });
-        Ok(Self { features: Features::new(molecule), level, shares: shares.collect(), conformers: conformers.iter().map(|c| centred(c)).collect() })
+        Ok(Self {
+            features: Features::new(molecule),
+            level,
+            shares: shares.collect(),
+            conformers: conformers.iter().map(|c| centred(c)).collect(),
+        })
     }
 
     /// Which conformer a uniform number picks: by Boltzmann weight for a share `boltzmann` of numbers, evenly for the others.

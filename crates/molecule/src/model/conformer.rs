@@ -4,11 +4,7 @@
 //! construction: scalars only ever meet distances, products of vectors and signed volumes times the wanted sign. Dense and padded, made
 //! of matrix products; no scatter.
 
-use burn::{
-    module::Module,
-    nn::Linear,
-    tensor::Tensor,
-};
+use burn::{module::Module, nn::Linear, tensor::Tensor};
 use langevin_nn::{
     Init, TimeEmbedding,
     fused::{Activation, Norm, attention, linear, linear_activated, linear_added},
@@ -110,10 +106,7 @@ impl ConformerNet {
         };
         let (skip, out, input) = (factor(|c| c.0), factor(|c| c.1), factor(|c| c.2));
         let time = TimeEmbedding::new(TIME_FEATURES, 1000.0, 16.0).forward(c_noise, &device);
-        let ids = Tensor::from_data(
-            burn::tensor::TensorData::new(levels.iter().map(|&l| l as i64).collect::<Vec<_>>(), [rows]),
-            &device,
-        );
+        let ids = Tensor::from_data(burn::tensor::TensorData::new(levels.iter().map(|&l| l as i64).collect::<Vec<_>>(), [rows]), &device);
         let condition = linear_activated(&self.time, Activation::Silu, time) + self.level.weight.val().select(0, ids);
         let condition = linear_activated(&self.mix, Activation::Silu, condition);
         let [batch, n] = graph.dims();
@@ -121,8 +114,7 @@ impl ConformerNet {
         let h = linear(&self.atom, graph.atom.clone());
         debug_assert_eq!(h.dims(), [batch, n, width]);
         let vectors = self.rounds[0].blocks[0].vectors.weight.dims()[0];
-        let mut streams =
-            Streams { h, p: linear(&self.pair, graph.pair.clone()), v: Tensor::zeros([batch, n, 3, vectors], &device) };
+        let mut streams = Streams { h, p: linear(&self.pair, graph.pair.clone()), v: Tensor::zeros([batch, n, 3, vectors], &device) };
         let mut seen = Geometry::new(x.clone(), graph);
         let mut rounds = Vec::with_capacity(self.rounds.len());
         for (k, round) in self.rounds.iter().enumerate() {
