@@ -54,5 +54,6 @@ pub(crate) fn open_conformers(name: &Path, device: &Device) -> Result<(Conformer
             let model = Conformers::new(&config, &checkpoint.constants(), net, device)?;
             Ok((model, checkpoint))
         }
+        ModelConfig::Geodiff(_) => Err(Failure::data("checkpoint", format!("{} is a GeoDiff model, not a conformer model", name.display()))),
     }
 }

@@ -8,7 +8,7 @@ use langevin_core::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, Result};
+use crate::{Error, Result, model::geodiff::GeoDiffConfig};
 
 /// A molecule model by architecture; `kind` is the tag.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -17,6 +17,8 @@ use crate::{Error, Result};
 pub enum ModelConfig {
     /// Conformers of a molecule, with its stereochemistry.
     Conformer(ConformerConfig),
+    /// GeoDiff, as published.
+    Geodiff(GeoDiffConfig),
 }
 
 impl ModelConfig {
@@ -27,6 +29,7 @@ impl ModelConfig {
     pub fn check(&self) -> Result<()> {
         match self {
             Self::Conformer(config) => config.check(),
+            Self::Geodiff(config) => config.check(),
         }
     }
 }

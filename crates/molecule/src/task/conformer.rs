@@ -90,16 +90,34 @@ impl Conformers {
         steer: Steer<'_>,
         observe: &dyn Fn() -> ControlFlow<()>,
     ) -> Result<ControlFlow<(), Vec<Vec<Point>>>> {
-        let rows = samples.len();
+        let noise = noise.rows_from(samples.start);
+        let start = Tensor::<3>::zeros([samples.len(), molecule.atoms, 3], &self.device).noise_like(&noise, 0, stream::PRIOR);
+        self.sample_from(start, molecule, level, run, &noise, steer, observe)
+    }
+
+    /// [`sample`](Self::sample) from standard noise `start` of one's own, shape `[conformers, atoms, 3]`; `noise` is what stochastic
+    /// solvers add. What it makes turns with its start.
+    ///
+    /// # Errors
+    /// What the core refuses.
+    pub fn sample_from(
+        &self,
+        start: Tensor<3>,
+        molecule: &Features,
+        level: usize,
+        run: &Run,
+        noise: &dyn NoiseSource,
+        steer: Steer<'_>,
+        observe: &dyn Fn() -> ControlFlow<()>,
+    ) -> Result<ControlFlow<(), Vec<Vec<Point>>>> {
+        let rows = start.dims()[0];
         let graph = GraphBatch::new(&vec![molecule; rows], &self.device);
         let stopped = Cell::new(false);
         let denoiser = OfMolecule { model: self, graph: &graph, levels: vec![level; rows], steer, observe, stopped: &stopped };
-        let noise = noise.rows_from(samples.start);
-        let start = Tensor::<3>::zeros([rows, molecule.atoms, 3], &self.device).noise_like(&noise, 0, stream::PRIOR);
         let start = graph.centred(start.mul_scalar(run.start()));
         let x = match steer.held {
-            Some(held) => self.repaint(start, held, &denoiser, run, &noise)?,
-            None => match run.sample(start, &denoiser, &noise, &|| ControlFlow::Continue(()))? {
+            Some(held) => self.repaint(start, held, &denoiser, run, noise)?,
+            None => match run.sample(start, &denoiser, noise, &|| ControlFlow::Continue(()))? {
                 ControlFlow::Continue(x) => graph.centred(x),
                 ControlFlow::Break(()) => return Ok(ControlFlow::Break(())),
             },

@@ -2,6 +2,7 @@
 
 mod conformer;
 mod generate;
+pub mod geodiff;
 mod steer;
 mod train_conformer;
 
