@@ -38,7 +38,9 @@ fn conformer(c: &mut Criterion) {
     let config = ConformerConfig::default();
     let (molecule, positions) = pentane();
     let examples = || Examples::new(vec![Example::new(&molecule, &[positions.clone()], &[1.0], 0).expect("fits"); 8]).expect("some");
-    let task = ConformerTask::new(&config, 1, [64, 8], Mixture::new(vec![examples()], &[]).expect("one"), examples(), BoundsTable::default()).expect("a schedule");
+    let task =
+        ConformerTask::new(&config, 1, [64, 8], Mixture::new(vec![examples()], &[]).expect("one"), examples(), BoundsTable::default())
+            .expect("a schedule");
     let net = task.init(1, &device).train();
     let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().expect("a thread");
     c.bench_function("conformer/training 8 rows", |b| {

@@ -33,7 +33,11 @@ impl Stream {
     /// # Errors
     /// The system refuses.
     pub(crate) fn start(path: &Path) -> Result<Self, Failure> {
-        let to = if path == Path::new(STDOUT) { To::Stdout(BufWriter::new(io::stdout())) } else { To::File(BufWriter::new(Part::beside(path)?)) };
+        let to = if path == Path::new(STDOUT) {
+            To::Stdout(BufWriter::new(io::stdout()))
+        } else {
+            To::File(BufWriter::new(Part::beside(path)?))
+        };
         Ok(Self { path: path.to_owned(), to })
     }
 

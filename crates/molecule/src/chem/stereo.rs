@@ -3,7 +3,7 @@
 use super::{Rings, bridges::Bridges, ranks, refine::plain_hydrogen};
 use crate::{Centre, DoubleBond, Element, Molecule, Point};
 
-/// Least magnitude of the triple product of unit vectors at a centre that counts as tetrahedral (0.77 when ideal).
+/// Least magnitude of [`volume`] that counts as tetrahedral (0.77 when ideal).
 pub const MIN_VOLUME: f64 = 0.1;
 /// Least magnitude of the cosine of a double bond's dihedral angle that counts as cis or trans.
 pub const MIN_COSINE: f64 = 0.5;
@@ -21,11 +21,16 @@ pub struct Unspecified {
     pub double_bonds: Vec<usize>,
 }
 
-/// Triple product of the unit vectors from a centre to its first three neighbours: between -1 and 1, positive as [`Centre::positive`].
+/// Mean triple product of the unit vectors from a centre to three of its neighbours at a time: between -1 and 1, positive as
+/// [`Centre::positive`]. One of four triples alone may lie in a plane with the centre, where small rings meet.
 pub fn volume(centre: &Centre, positions: &[Point]) -> f64 {
     let c = positions[centre.atom];
     let unit = |k: usize| normalised(minus(positions[centre.neighbours[k]], c));
-    dot(unit(0), cross(unit(1), unit(2)))
+    let triple = |i: usize, j: usize, k: usize| dot(unit(i), cross(unit(j), unit(k)));
+    match centre.neighbours.len() {
+        4 => (triple(0, 1, 2) - triple(0, 1, 3) + triple(0, 2, 3) - triple(1, 2, 3)) / 4.0,
+        _ => triple(0, 1, 2),
+    }
 }
 
 /// Cosine of the dihedral angle between the two ends of a double bond: 1 is cis, -1 trans.

@@ -125,14 +125,7 @@ impl Conformers {
         Ok(if stopped.get() { ControlFlow::Break(()) } else { ControlFlow::Continue(points(x)) })
     }
 
-    fn repaint(
-        &self,
-        start: Tensor<3>,
-        held: &Held,
-        denoiser: &OfMolecule<'_>,
-        run: &Run,
-        noise: &dyn NoiseSource,
-    ) -> Result<Tensor<3>> {
+    fn repaint(&self, start: Tensor<3>, held: &Held, denoiser: &OfMolecule<'_>, run: &Run, noise: &dyn NoiseSource) -> Result<Tensor<3>> {
         let [rows, atoms, _] = start.dims();
         let (mut known, mut is_known) = (vec![0f32; atoms * 3], vec![0f32; atoms]);
         for &(a, p) in &held.atoms {

@@ -155,7 +155,13 @@ impl Job {
         let fragments = (0..count).map(|k| {
             let atoms: Vec<usize> = (0..of.len()).filter(|&a| of[a] == k).collect();
             let part = part(&molecule, &atoms);
-            Fragment { features: Features::new(&part), restraints: Restraints::new(&part, table), held: held.clone(), molecule: part, atoms }
+            Fragment {
+                features: Features::new(&part),
+                restraints: Restraints::new(&part, table),
+                held: held.clone(),
+                molecule: part,
+                atoms,
+            }
         });
         Ok(Self { key: hash(text), fragments: fragments.collect(), molecule })
     }

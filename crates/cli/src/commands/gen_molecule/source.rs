@@ -64,9 +64,12 @@ impl Source {
     /// The file cannot be read.
     pub(crate) fn entries(&self) -> Result<Box<dyn Iterator<Item = langevin_molecule::Result<Entry>> + '_>, Failure> {
         Ok(match self {
-            Self::Given(strings) => Box::new(strings.iter().enumerate().map(|(k, text)| {
-                Ok(Entry { line: k + 1, name: String::new(), given: Given::Smiles(text.clone()) })
-            })),
+            Self::Given(strings) => Box::new(
+                strings
+                    .iter()
+                    .enumerate()
+                    .map(|(k, text)| Ok(Entry { line: k + 1, name: String::new(), given: Given::Smiles(text.clone()) })),
+            ),
             Self::File { path, columns } => Box::new(Entries::open(path, columns)?),
         })
     }
@@ -97,10 +100,7 @@ pub(crate) fn items(entry: Entry, stereo: Stereo, seed: u64) -> Result<Vec<Item>
         Given::Smiles(text) => Molecule::from_smiles(&text).map(|molecule| (text.clone(), molecule)).map_err(|e| (text, e.to_string())),
         Given::Sdf(record) => match record.field("smiles").map(str::to_owned) {
             Some(text) => Molecule::from_smiles(&text).map(|molecule| (text.clone(), molecule)).map_err(|e| (text, e.to_string())),
-            None => record
-                .molecule()
-                .map(|molecule| (molecule.to_smiles(), molecule))
-                .map_err(|e| (record.title.clone(), e.to_string())),
+            None => record.molecule().map(|molecule| (molecule.to_smiles(), molecule)).map_err(|e| (record.title.clone(), e.to_string())),
         },
     };
     let (text, molecule) = parsed.map_err(|(smiles, reason)| Problem { line, smiles, name: name.clone(), reason })?;
