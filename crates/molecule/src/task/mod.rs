@@ -1,6 +1,7 @@
 //! What users ask for: training and generation.
 
 mod conformer;
+pub mod denovo;
 pub mod geodiff;
 mod train_conformer;
 
