@@ -19,7 +19,7 @@ use crate::{
 #[derive(Debug, Parser)]
 #[command(name = "langevin", version = version(), arg_required_else_help = true, max_term_width = 100)]
 #[command(
-    after_help = "Example: langevin gen audio --label 7 -n 8 -o out/\n\nExit codes: 0 done, 1 input or data wrong, 2 usage, 130 interrupted."
+    after_help = "Example: langevin gen audio --label 7 -n 8 -o out/\n\nExit codes: 0 done, 1 input or data wrong, 2 usage, 3 done but for some rows, 130 interrupted."
 )]
 pub(crate) struct Cli {
     #[command(subcommand)]

@@ -1,11 +1,24 @@
 //! Molecule checkpoints opened as the models they hold.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use langevin_engine::RunConfig;
-use langevin_molecule::config::ModelConfig;
+use burn::tensor::Device;
+use langevin_engine::{Checkpoint, RunConfig};
+use langevin_molecule::{config::ModelConfig, model::ConformerNet, task::Conformers};
+use langevin_nn::Init;
 
-use crate::{report::Failure, values};
+use crate::{models, report::Failure, values};
+
+/// The shipped conformer model.
+pub(crate) const CONFORMERS: &str = "molecule";
+
+/// `--checkpoint`, for commands that use a conformer model.
+#[derive(Debug, clap::Args)]
+pub(crate) struct CheckpointArg {
+    /// Trained model: a shipped name or a file
+    #[arg(long, value_name = "NAME|FILE", default_value = CONFORMERS)]
+    pub(crate) checkpoint: PathBuf,
+}
 
 /// Name of the domain in configs.
 pub(crate) const DOMAIN: &str = "molecule";
@@ -27,4 +40,25 @@ pub(crate) fn model_config(config: &RunConfig, source: &Path) -> Result<ModelCon
     let model: ModelConfig = toml::Value::Table(config.model.clone()).try_into().map_err(|e| bad(&e))?;
     model.check().map_err(|e| bad(&e))?;
     Ok(model)
+}
+
+/// Opens a conformer model; the checkpoint comes back without the weights, which the model now has.
+///
+/// # Errors
+/// No such checkpoint, or one that holds something else.
+pub(crate) fn open_conformers(name: &Path, device: &Device) -> Result<(Conformers, Checkpoint), Failure> {
+    let mut checkpoint = models::open(name)?;
+    match model_config(&checkpoint.header.config, name)? {
+        ModelConfig::Conformer(config) => {
+            let net = checkpoint.load(ConformerNet::new(&config, &mut Init::empty(device)))?;
+            let model = Conformers::new(&config, &checkpoint.constants(), net, device)?;
+            Ok((model, checkpoint))
+        }
+        ModelConfig::Geodiff(_) => Err(other_kind(name, "GeoDiff")),
+        ModelConfig::Denovo(_) => Err(other_kind(name, "a model of new molecules")),
+    }
+}
+
+fn other_kind(name: &Path, what: &str) -> Failure {
+    Failure::data("checkpoint", format!("{} is {what}, not the conformer model", name.display()))
 }

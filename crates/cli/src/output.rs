@@ -1,5 +1,7 @@
 //! Where results go: stdout is data, stderr is talk, and files appear whole or not at all.
 
+mod stream;
+
 use std::{
     fs,
     io::{self, Write as _},
@@ -8,6 +10,8 @@ use std::{
 
 use langevin_engine::{Verbosity, checkpoint::write_whole};
 use serde::Serialize;
+
+pub(crate) use stream::Stream;
 
 use crate::report::Failure;
 

@@ -17,6 +17,8 @@ pub(crate) enum Exit {
     Data = 1,
     /// The command line is wrong.
     Usage = 2,
+    /// Finished, but some rows failed; each is named.
+    Partial = 3,
     /// Interrupted.
     Interrupted = 130,
 }
@@ -50,6 +52,11 @@ impl Failure {
     /// Something is wrong with the command line.
     pub(crate) fn usage(code: &'static str, message: impl Into<String>) -> Self {
         Self::new(Exit::Usage, code, message)
+    }
+
+    /// Some rows of the input failed; the others are done.
+    pub(crate) fn partial(code: &'static str, message: impl Into<String>) -> Self {
+        Self::new(Exit::Partial, code, message)
     }
 
     /// The reader of stdout went away: not a failure for anyone, but the command has to end.

@@ -240,21 +240,65 @@ impl Checkpoint {
 /// # Errors
 /// [`Error::Io`]; the old file, if any, is then untouched.
 pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
-    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let write = || -> std::io::Result<()> {
-        let mut part = tempfile::Builder::new().prefix(".langevin-").suffix(".part").tempfile_in(folder)?;
-        part.write_all(bytes)?;
-        part.as_file().sync_all()?;
-        // The temporary is private to its owner; a result is an ordinary file.
-        #[cfg(unix)]
-        {
-            use std::os::unix::fs::PermissionsExt as _;
-            part.as_file().set_permissions(std::fs::Permissions::from_mode(0o644))?;
-        }
-        part.persist(path)?;
-        Ok(())
-    };
-    write().map_err(Error::io(path))
+    let mut part = Part::beside(path)?;
+    part.write_all(bytes).map_err(Error::io(path))?;
+    part.put(path)
+}
+
+/// BLAKE3 hash of a file, read as a stream, in hexadecimal digits.
+///
+/// # Errors
+/// [`Error::Io`].
+pub fn hash_of(path: &Path) -> Result<String> {
+    let mut hasher = blake3::Hasher::new();
+    let mut file = std::fs::File::open(path).map_err(Error::io(path))?;
+    std::io::copy(&mut file, &mut hasher).map_err(Error::io(path))?;
+    Ok(hasher.finalize().to_hex().to_string())
+}
+
+/// A file that is being written: hidden beside the place where it will appear, gone if it is dropped.
+#[derive(Debug)]
+pub struct Part(tempfile::NamedTempFile);
+
+impl Part {
+    /// Starts a file beside `path`.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn beside(path: &Path) -> Result<Self> {
+        let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let part = tempfile::Builder::new().prefix(".langevin-").suffix(".part").tempfile_in(folder);
+        part.map(Self).map_err(Error::io(path))
+    }
+
+    /// Puts the file in its place.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn put(self, path: &Path) -> Result<()> {
+        let put = || -> std::io::Result<()> {
+            self.0.as_file().sync_all()?;
+            // The temporary is private to its owner; a result is an ordinary file.
+            #[cfg(unix)]
+            {
+                use std::os::unix::fs::PermissionsExt as _;
+                self.0.as_file().set_permissions(std::fs::Permissions::from_mode(0o644))?;
+            }
+            self.0.persist(path)?;
+            Ok(())
+        };
+        put().map_err(Error::io(path))
+    }
+}
+
+impl std::io::Write for Part {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.0.flush()
+    }
 }
 
 struct Raw {

@@ -9,8 +9,9 @@ use langevin_molecule::{
     Atom, Bond, Element, Molecule, Point,
     config::ConformerConfig,
     data::{Example, Examples, Mixture},
+    geometry::BoundsTable,
     model::ConformerNet,
-    task::{ConformerTask, Conformers},
+    task::{ConformerTask, Conformers, Steer},
 };
 use langevin_nn::{Init, Trainable as _};
 
@@ -37,18 +38,20 @@ fn conformer(c: &mut Criterion) {
     let config = ConformerConfig::default();
     let (molecule, positions) = pentane();
     let examples = || Examples::new(vec![Example::new(&molecule, &[positions.clone()], &[1.0], 0).expect("fits"); 8]).expect("some");
-    let task = ConformerTask::new(&config, 1, 64, 8, Mixture::new(vec![examples()], &[]).expect("one"), examples()).expect("a schedule");
+    let task =
+        ConformerTask::new(&config, 1, [64, 8], Mixture::new(vec![examples()], &[]).expect("one"), examples(), BoundsTable::default())
+            .expect("a schedule");
     let net = task.init(1, &device).train();
     let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().expect("a thread");
     c.bench_function("conformer/training 8 rows", |b| {
         b.iter(|| pool.install(|| std::hint::black_box(task.loss(&net, 0, 0..8, &device.clone().autodiff()).backward())));
     });
     let net = ConformerNet::new(&config, &mut Init::new(1, &device));
-    let model = Conformers::new(&config, net, &device).expect("a schedule");
+    let model = Conformers::new(&config, &[BoundsTable::default().to_constant()], net, &device).expect("a schedule");
     let run = model.run(&Sampling::default()).expect("a run");
     let features = langevin_molecule::features::Features::new(&molecule);
     c.bench_function("conformer/sampling 4 rows", |b| {
-        b.iter(|| pool.install(|| model.sample(&features, 0, 0..4, &run, Philox::new(1), &|| ControlFlow::Continue(()))));
+        b.iter(|| pool.install(|| model.sample(&features, 0, 0..4, &run, Philox::new(1), Steer::default(), &|| ControlFlow::Continue(()))));
     });
 }
 

@@ -9,6 +9,7 @@ pub mod features;
 pub mod geometry;
 pub mod graph;
 pub mod io;
+pub mod metrics;
 pub mod model;
 mod smiles;
 pub mod task;

@@ -2,7 +2,7 @@
 
 use clap::Subcommand;
 
-use super::{distill_audio, eval_audio, gen_audio, train_audio, train_molecule, tune_audio};
+use super::{distill_audio, eval_audio, gen_audio, gen_molecule, train_audio, train_molecule, tune_audio};
 use crate::{report::Failure, settings::Settings};
 
 /// Generate data
@@ -18,12 +18,14 @@ pub(crate) struct Gen {
 #[command(subcommand_value_name = "DOMAIN", subcommand_help_heading = "Domains")]
 enum GenDomain {
     Audio(gen_audio::Args),
+    Molecule(gen_molecule::Args),
 }
 
 impl Gen {
     pub(super) fn run(&self, settings: &Settings) -> Result<(), Failure> {
         match &self.domain {
             GenDomain::Audio(args) => gen_audio::run(args, settings),
+            GenDomain::Molecule(args) => gen_molecule::run(args, settings),
         }
     }
 }

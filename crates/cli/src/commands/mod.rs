@@ -9,9 +9,11 @@ mod domains;
 mod eval_audio;
 mod explain;
 mod gen_audio;
+mod gen_molecule;
 mod info;
 mod likelihood_audio;
 mod list;
+mod merge;
 mod selftest;
 mod ship;
 mod train_audio;
@@ -30,6 +32,7 @@ pub(crate) enum Command {
     Distill(domains::Distill),
     Eval(domains::Eval),
     Tune(domains::Tune),
+    Merge(merge::Args),
     Explain(explain::Args),
     Info(info::Args),
     List(list::Args),
@@ -50,6 +53,7 @@ pub(crate) fn run(command: Command, settings: &Settings) -> Result<(), Failure> 
         Command::Distill(domain) => domain.run(settings),
         Command::Eval(domain) => domain.run(settings),
         Command::Tune(domain) => domain.run(settings),
+        Command::Merge(args) => merge::run(&args, settings),
         Command::Explain(args) => explain::run(&args, settings),
         Command::Info(args) => info::run(&args, settings),
         Command::List(args) => list::run(&args, settings),

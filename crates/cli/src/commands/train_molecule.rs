@@ -4,8 +4,11 @@ use std::path::{Path, PathBuf};
 
 use langevin_engine::{Checkpoint, RunConfig};
 use langevin_molecule::{
+    Molecule,
+    chem::stereo,
     config::{ConformerConfig, ModelConfig},
     data::{Example, Examples, Mixture},
+    geometry::BoundsTable,
     io::{Columns, Entries, JsonlReader, Record},
     model::denovo::{DenovoConfig, Vocabulary},
     task::{ConformerTask, denovo::DenovoTask, geodiff::GeoDiffTask},
@@ -55,16 +58,26 @@ pub(super) fn run(args: &Args, settings: &Settings) -> Result<(), Failure> {
     let (seed, train) = (config.seed, config.train);
     match model {
         ModelConfig::Conformer(model) => {
-            let read = |path: &PathBuf| examples(path, &model, settings);
-            let sets = args.data.iter().map(read).collect::<Result<Vec<_>, _>>()?;
-            let sets = sets.into_iter().map(Examples::new).collect::<Result<Vec<_>, _>>()?;
-            let valid = args.valid.iter().map(read).collect::<Result<Vec<_>, _>>()?.concat();
+            let mut sets = Vec::new();
+            // Lengths and angles of the first set come first: it is of the level that is sampled by default.
+            let mut bounds = BoundsTable::default();
+            for path in &args.data {
+                let records = records(path)?;
+                bounds.fill_from(&BoundsTable::fit(&records));
+                sets.push(Examples::new(examples(&records, path, &model, settings)?)?);
+            }
+            let mut valid = Vec::new();
+            for path in &args.valid {
+                valid.extend(examples(&records(path)?, path, &model, settings)?);
+            }
             let mixture = Mixture::new(sets, &model.shares)?;
-            let task = ConformerTask::new(&model, seed, train.batch, train.micro_batch, mixture, Examples::new(valid)?)?;
+            let task = ConformerTask::new(&model, seed, [train.batch, train.micro_batch], mixture, Examples::new(valid)?, bounds)?;
             args.run.drive(&task, &config, initial.as_ref(), settings)
         }
         ModelConfig::Geodiff(model) => {
-            let task = GeoDiffTask::new(&model, seed, &records(&args.data, settings)?, &records(&args.valid, settings)?)?;
+            let read =
+                |paths: &[PathBuf]| Ok::<_, Failure>(paths.iter().map(|path| records(path)).collect::<Result<Vec<_>, _>>()?.concat());
+            let task = GeoDiffTask::new(&model, seed, &read(&args.data)?, &read(&args.valid)?)?;
             args.run.drive(&task, &config, initial.as_ref(), settings)
         }
         ModelConfig::Denovo(model) => denovo(args, model, config, initial.as_ref(), settings),
@@ -110,25 +123,36 @@ fn strings(paths: &[PathBuf], settings: &Settings) -> Result<Vec<String>, Failur
     Ok(all)
 }
 
-/// Reads the molecules of some files.
-fn records(paths: &[PathBuf], settings: &Settings) -> Result<Vec<Record>, Failure> {
-    let mut all = Vec::new();
-    for path in paths {
-        let before = all.len();
-        for record in JsonlReader::open(path)? {
-            all.push(record?);
+/// Reads a file of conformers.
+fn records(path: &Path) -> Result<Vec<Record>, Failure> {
+    let mut records = JsonlReader::open(path)?.collect::<Result<Vec<Record>, _>>()?;
+    for record in &mut records {
+        // The string tells the configuration of centres and double bonds; where it orders atoms otherwise, the positions do.
+        match Molecule::from_smiles(&record.smiles) {
+            Ok(told) if same_atoms(&told, &record.molecule) => record.molecule = told,
+            _ => {
+                let perceived = record.conformers.first().map(|positions| stereo::from_positions(&record.molecule, positions));
+                (record.molecule.centres, record.molecule.double_bonds) = perceived.unwrap_or_default();
+            }
         }
-        settings.talk(&format!("{}: {} molecules", path.display(), all.len() - before));
     }
-    Ok(all)
+    Ok(records)
 }
 
-/// Reads the molecules of a file as examples.
-fn examples(path: &Path, model: &ConformerConfig, settings: &Settings) -> Result<Vec<Example>, Failure> {
+/// Whether two graphs have the same elements and bonds at the same places.
+fn same_atoms(a: &Molecule, b: &Molecule) -> bool {
+    let pairs = |m: &Molecule| {
+        let mut pairs: Vec<_> = m.bonds.iter().map(|bond| (bond.atoms[0].min(bond.atoms[1]), bond.atoms[0].max(bond.atoms[1]))).collect();
+        pairs.sort_unstable();
+        pairs
+    };
+    a.atoms.iter().map(|atom| atom.element).eq(b.atoms.iter().map(|atom| atom.element)) && pairs(a) == pairs(b)
+}
+
+/// Molecules of a file as examples.
+fn examples(records: &[Record], path: &Path, model: &ConformerConfig, settings: &Settings) -> Result<Vec<Example>, Failure> {
     let mut examples = Vec::new();
-    let mut conformers = 0;
-    for record in JsonlReader::open(path)? {
-        let record = record?;
+    for record in records {
         // A file that does not say its level is taken for the first.
         let level = model.levels.iter().position(|level| *level == record.level || record.level.is_empty()).ok_or_else(|| {
             Failure::data("data", format!("{}: {}: level '{}' is none of the config's", path.display(), record.name, record.level))
@@ -136,10 +160,11 @@ fn examples(path: &Path, model: &ConformerConfig, settings: &Settings) -> Result
         })?;
         let even = vec![1.0; record.conformers.len()];
         let weights = if record.weights.is_empty() { &even } else { &record.weights };
-        conformers += record.conformers.len();
         let example = Example::new(&record.molecule, &record.conformers, weights, level);
         examples.push(example.map_err(|e| Failure::data("data", format!("{}: {}: {e}", path.display(), record.name)))?);
     }
-    settings.talk(&format!("{}: {} molecules, {conformers} conformers", path.display(), examples.len()));
+    let conformers: usize = records.iter().map(|record| record.conformers.len()).sum();
+    let centres: usize = examples.iter().map(|example| example.features.centres.len()).sum();
+    settings.talk(&format!("{}: {} molecules, {conformers} conformers, {centres} centres", path.display(), examples.len()));
     Ok(examples)
 }

@@ -30,7 +30,7 @@ pub fn align(mobile: &[Point], fixed: &[Point], weights: Option<&[f64]>) -> Rigi
     let weight = |i: usize| weights.map_or(1.0, |w| w.get(i).copied().unwrap_or(0.0));
     let n = mobile.len().min(fixed.len());
     let total: f64 = (0..n).map(weight).sum();
-    if !(total > 0.0) {
+    if total.is_nan() || total <= 0.0 {
         return Rigid::IDENTITY;
     }
     let mean = |points: &[Point]| {

@@ -36,11 +36,6 @@ pub(crate) fn unit(a: Point) -> Option<Point> {
     (length > 1e-12).then(|| scale(a, 1.0 / length))
 }
 
-/// Six times the signed volume of a tetrahedron: `(a - o) . ((b - o) x (c - o))`.
-pub(crate) fn volume(o: Point, a: Point, b: Point, c: Point) -> f64 {
-    dot(sub(a, o), cross(sub(b, o), sub(c, o)))
-}
-
 /// Angle `a-b-c` in radians, 0..=pi.
 pub(crate) fn angle(a: Point, b: Point, c: Point) -> f64 {
     let (u, v) = (sub(a, b), sub(c, b));
@@ -62,7 +57,6 @@ mod tests {
     fn angles_worked_by_hand() {
         let (x, y, o) = ([1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0; 3]);
         assert!((angle(x, o, y) - std::f64::consts::FRAC_PI_2).abs() < 1e-15);
-        assert_eq!(volume(o, x, y, [0.0, 0.0, 2.0]), 2.0);
         // Looking down z from the first atom to the last, the far bond is turned by +90 degrees (clockwise).
         let d = dihedral(x, o, [0.0, 0.0, 1.0], [0.0, 1.0, 1.0]);
         assert!((d.abs() - std::f64::consts::FRAC_PI_2).abs() < 1e-15, "{d}");

@@ -92,7 +92,7 @@ fn json_reason(error: &serde_json::Error) -> String {
 
 impl Line {
     fn record(self) -> std::result::Result<Record, String> {
-        let molecule = self.graph()?;
+        let molecule = self.molecule()?;
         let n = molecule.atoms.len();
         for (name, given) in [("weights", self.weights.len()), ("energies", self.energies.len())] {
             if given != 0 && given != self.coords.len() {
@@ -116,6 +116,16 @@ impl Line {
         };
         let Self { smiles, level, weights, energies, .. } = self;
         Ok(Record { name, smiles, molecule, level, weights, energies, conformers })
+    }
+
+    /// The graph of the SMILES, which knows stereochemistry; the record's numbers must agree with it.
+    fn molecule(&self) -> std::result::Result<Molecule, String> {
+        let graph = self.graph()?;
+        let molecule = Molecule::from_smiles(&self.smiles).map_err(|e| format!("'{}': {e}", self.smiles))?;
+        if let Some(difference) = difference(&molecule, &graph) {
+            return Err(format!("the record differs from its SMILES '{}': {difference}", self.smiles));
+        }
+        Ok(molecule)
     }
 
     /// The graph as the numbers of the record give it.
@@ -158,6 +168,24 @@ impl Line {
     }
 }
 
+/// The first difference of atoms or bonds that stand in one order of atoms.
+pub(crate) fn difference(a: &Molecule, b: &Molecule) -> Option<String> {
+    if a.atoms.len() != b.atoms.len() || a.bonds.len() != b.bonds.len() {
+        return Some(format!("{} atoms and {} bonds beside {} and {}", b.atoms.len(), b.bonds.len(), a.atoms.len(), a.bonds.len()));
+    }
+    if let Some(k) = (0..a.atoms.len()).find(|&k| (a.atoms[k].element, a.atoms[k].charge) != (b.atoms[k].element, b.atoms[k].charge)) {
+        return Some(format!("atom {k} has another element or charge"));
+    }
+    let sorted = |m: &Molecule| {
+        let mut bonds: Vec<_> = m.bonds.iter().map(|b| (b.atoms[0].min(b.atoms[1]), b.atoms[0].max(b.atoms[1]))).collect();
+        bonds.sort_unstable();
+        bonds
+    };
+    let (p, q) = (sorted(a), sorted(b));
+    let first = p.iter().zip(&q).find(|(x, y)| x != y);
+    first.map(|(_, (x, y))| format!("the bond of atoms {x} and {y} is not there"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -182,6 +210,10 @@ mod tests {
     #[test]
     fn bad_lines_are_named_and_the_next_is_read() {
         for (from, to, said) in [
+            ("\"O\"", "\"N\"", "differs from its SMILES 'N': 3 atoms and 2 bonds beside 4 and 3"),
+            ("\"O\"", "\"S\"", "atom 0 has another element"),
+            ("\"O\"", "\"(\"", "'(': column 1"),
+            ("[0,2,1]]", "[1,2,1]]", "the bond of atoms 1 and 2 is not there"),
             ("[0,2,1]]", "[0,3,1]]", "bond 1 joins atoms 0 and 3 of 3"),
             ("[8,1,1]", "[8,1]", "3 charges for 2 atoms"),
             ("[8,1,1]", "[8,1,300]", "column"),

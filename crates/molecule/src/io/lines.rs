@@ -104,7 +104,7 @@ impl Lines {
     }
 
     /// The bytes that follow, and the file's name.
-    pub(crate) fn into_reader(self) -> (Box<dyn BufRead + Send>, PathBuf) {
+    pub fn into_reader(self) -> (Box<dyn BufRead + Send>, PathBuf) {
         (self.reader, self.path)
     }
 

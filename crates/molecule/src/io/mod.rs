@@ -9,7 +9,9 @@ pub mod jsonl;
 pub mod lines;
 pub mod record;
 pub mod sdf;
+pub mod sets;
 pub mod sink;
+pub mod strip;
 pub mod xyz;
 
 pub use entries::{Columns, Entries, Entry, Given};
@@ -17,5 +19,7 @@ pub use jsonl::JsonlReader;
 pub use lines::Lines;
 pub use record::Record;
 pub use sdf::{SdfReader, SdfRecord, write_sdf};
+pub use sets::read_set;
 pub use sink::Sink;
+pub use strip::without_hydrogens;
 pub use xyz::{XyzReader, XyzRecord, write_xyz};

@@ -2,8 +2,12 @@
 
 mod conformer;
 pub mod denovo;
+mod generate;
 pub mod geodiff;
+mod steer;
 mod train_conformer;
 
 pub use conformer::Conformers;
+pub use generate::{Conformer, Generation, Job, Request};
+pub use steer::{Held, Steer, Trajectory};
 pub use train_conformer::ConformerTask;

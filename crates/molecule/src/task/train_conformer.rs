@@ -10,14 +10,14 @@ use langevin_core::{
     recipe::Batch,
     schedule::Schedule,
 };
-use langevin_nn::{Init, Trainable};
+use langevin_nn::{Constant, Init, Trainable};
 
 use super::conformer::{c_noise, preconditioning};
 use crate::{
     Result,
     config::ConformerConfig,
     data::{Example, Examples, Mixture},
-    geometry::align,
+    geometry::{BoundsTable, align},
     model::{ConformerNet, GraphBatch},
 };
 
@@ -37,6 +37,7 @@ pub struct ConformerTask {
     group: u32,
     train: Mixture,
     valid: Examples,
+    bounds: BoundsTable,
 }
 
 impl std::fmt::Debug for ConformerTask {
@@ -54,13 +55,20 @@ struct Rows<'a> {
 }
 
 impl ConformerTask {
-    /// A task for a checked config; `batch` rows a step, in micro-batches of `group`.
+    /// A task for a checked config; `batch` rows a step, in micro-batches of `group`. The checkpoint keeps `bounds`.
     ///
     /// # Errors
     /// When the schedule cannot be built.
-    pub fn new(config: &ConformerConfig, seed: u64, batch: u32, group: u32, train: Mixture, valid: Examples) -> Result<Self> {
+    pub fn new(
+        config: &ConformerConfig,
+        seed: u64,
+        [batch, group]: [u32; 2],
+        train: Mixture,
+        valid: Examples,
+        bounds: BoundsTable,
+    ) -> Result<Self> {
         let schedule = config.objective.schedule.build()?;
-        Ok(Self { config: config.clone(), schedule, noise: Philox::new(seed), batch, group: group.max(1), train, valid })
+        Ok(Self { config: config.clone(), schedule, noise: Philox::new(seed), batch, group: group.max(1), train, valid, bounds })
     }
 
     fn dsm(&self) -> Dsm {
@@ -191,6 +199,11 @@ impl Trainable for ConformerTask {
         }
         let errors = self.errors(model, &drawn, &batch, device);
         errors.into_iter().take(2).map(|e| e.into_data().iter::<f64>().zip(&batch.weights).map(|(e, w)| e * w).sum()).collect()
+    }
+
+    /// Lengths and angles of the training molecules.
+    fn constants(&self) -> Vec<Constant> {
+        vec![self.bounds.to_constant()]
     }
 
     fn validation_names(&self) -> &'static [&'static str] {

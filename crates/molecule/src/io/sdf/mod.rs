@@ -1,5 +1,6 @@
 //! SDF and MOL files, V2000 and V3000 (CTfile Formats, BIOVIA), with charges, isotopes, radicals and data fields.
 
+mod graph;
 mod v2000;
 mod v3000;
 mod write;

@@ -173,3 +173,63 @@ proptest::proptest! {
         proptest::prop_assert!(SdfReader::new(lines).count() <= 2);
     }
 }
+
+fn same(a: &Molecule, smiles: &str) -> bool {
+    let b = Molecule::from_smiles(smiles).expect("SMILES");
+    crate::chem::ranks::certificate(a) == crate::chem::ranks::certificate(&b)
+}
+
+#[test]
+fn drawings_become_molecules() {
+    // Alanine with its nitrogen up, the methyl group left and the acid right below; the hydrogen is not drawn.
+    let mut alanine = SdfRecord { molecule: molecule("C C N C O O; 0-1 1-2 1-3 3=4 3-5"), ..SdfRecord::default() };
+    alanine.positions = vec![[-0.87, -0.5, 0.0], [0.0; 3], [0.0, 1.0, 0.0], [0.87, -0.5, 0.0], [1.7, 0.0, 0.0], [0.87, -1.5, 0.0]];
+    for (towards, smiles) in [(true, "C[C@@H](N)C(=O)O"), (false, "C[C@H](N)C(=O)O")] {
+        alanine.wedges = vec![(1, towards)];
+        assert!(same(&alanine.molecule().expect("good"), smiles));
+    }
+    alanine.wedges.clear();
+    assert!(same(&alanine.molecule().expect("good"), "CC(N)C(=O)O"));
+    // Which side a double bond has is seen without marks.
+    let mut butene = SdfRecord { molecule: molecule("C C C C; 0-1 1=2 2-3"), ..SdfRecord::default() };
+    butene.positions = vec![[-0.87, 0.5, 0.0], [0.0; 3], [1.0, 0.0, 0.0], [1.87, -0.5, 0.0]];
+    assert!(same(&butene.molecule().expect("good"), "C/C=C/C"));
+    butene.positions[3][1] = 0.5;
+    assert!(same(&butene.molecule().expect("good"), "C/C=C\\C"));
+}
+
+#[test]
+fn aromatic_bonds_and_charges_get_their_hydrogens() {
+    let record = |molecule: Molecule| SdfRecord {
+        positions: (0..molecule.atoms.len()).map(|k| [k as f64, (k % 2) as f64, 0.0]).collect(),
+        molecule,
+        ..SdfRecord::default()
+    };
+    assert!(same(&record(molecule("C C C C C N; 0:1 1:2 2:3 3:4 4:5 5:0")).molecule().expect("good"), "c1ccccn1"));
+    let pyrrole = record(molecule("C C C C N H; 0:1 1:2 2:3 3:4 4:0 4-5"));
+    assert!(same(&pyrrole.molecule().expect("good"), "c1cc[nH]c1"));
+    let bare = record(molecule("C C C C N; 0:1 1:2 2:3 3:4 4:0")).molecule().expect_err("no hydrogen").to_string();
+    assert!(bare.contains("hydrogen may be missing"), "{bare}");
+    let mut glycine = molecule("N C C O O; 0-1 1-2 2=3 2-4");
+    (glycine.atoms[0].charge, glycine.atoms[4].charge) = (1, -1);
+    assert!(same(&record(glycine).molecule().expect("good"), "[NH3+]CC(=O)[O-]"));
+    assert_eq!(record(molecule("Na; ")).molecule().expect("good").atoms.len(), 1, "a metal takes no hydrogen");
+    let five = record(molecule("C C C C C C; 0-1 0-2 0-3 0-4 0-5")).molecule().expect_err("five bonds").to_string();
+    assert!(five.starts_with("atom 1: C has 5 bonds"), "{five}");
+}
+
+#[test]
+fn a_conformer_has_the_molecule_of_its_smiles() {
+    let whole = Molecule::from_smiles("C[C@H](N)O").expect("SMILES");
+    let positions: Vec<Point> = (0..whole.atoms.len()).map(|k| [k as f64, (3 * k) as f64 % 5.0, (k * k) as f64 % 7.0]).collect();
+    let smiles = [("smiles".to_owned(), "C[C@H](N)O".to_owned())];
+    let record = read(&written("", &whole, &positions, &smiles)).remove(0).expect("good");
+    assert_eq!(record.conformer().expect("good"), whole);
+    let (heavy, rest) = crate::io::without_hydrogens(&whole, &positions);
+    let record = read(&written("C[C@H](N)O", &heavy, &rest, &[])).remove(0).expect("good");
+    assert_eq!(record.conformer().expect("good"), heavy);
+    // Without a string the graph speaks, aromatic although its hydrogens are gone.
+    let (pyrrole, points) = crate::io::without_hydrogens(&Molecule::from_smiles("c1cc[nH]c1").expect("SMILES"), &positions[..10]);
+    let found = read(&written("", &pyrrole, &points, &[])).remove(0).expect("good").conformer().expect("good");
+    assert!(found.atoms.len() == 5 && found.atoms.iter().all(|a| a.aromatic));
+}

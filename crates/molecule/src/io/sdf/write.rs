@@ -39,9 +39,9 @@ pub fn write_sdf(out: &mut impl Write, title: &str, molecule: &Molecule, positio
         && positions.iter().flatten().all(|v| v.abs() <= MAX_COORDINATE);
     let mut text = format!("{title}\n  langevin          3D\n\n");
     if fits {
-        v2000(&mut text, molecule, positions)
+        v2000(&mut text, molecule, positions);
     } else {
-        v3000(&mut text, molecule, positions)
+        v3000(&mut text, molecule, positions);
     }
     text.push_str("M  END\n");
     for (name, value) in fields {
@@ -102,8 +102,8 @@ fn v2000(text: &mut String, molecule: &Molecule, positions: &[Point]) {
     for bond in &molecule.bonds {
         let _ = writeln!(text, "{:3}{:3}{:3}  0", bond.atoms[0] + 1, bond.atoms[1] + 1, bond.order);
     }
-    let properties: [(&str, &dyn Fn(&Atom) -> i64); 3] =
-        [("CHG", &|a| i64::from(a.charge)), ("RAD", &radical_code), ("ISO", &|a| i64::from(a.isotope))];
+    let properties: [(&str, fn(&Atom) -> i64); 3] =
+        [("CHG", |a| i64::from(a.charge)), ("RAD", radical_code), ("ISO", |a| i64::from(a.isotope))];
     for (name, value) in properties {
         let told: Vec<_> = molecule.atoms.iter().map(value).enumerate().filter(|(_, v)| *v != 0).collect();
         for part in told.chunks(PAIRS) {
