@@ -70,6 +70,11 @@ pub(crate) fn open(name: &Path, device: &Device) -> Result<(Opened, Checkpoint),
             let net = checkpoint.load(GeoDiffNet::new(&config, &mut Init::empty(device)))?;
             Opened::GeoDiff(Box::new(GeoDiff::new(config, net, device.clone())?))
         }
+        ModelConfig::Denovo(_) => return Err(other_kind(name, "a model of new molecules")),
     };
     Ok((opened, checkpoint))
+}
+
+fn other_kind(name: &Path, what: &str) -> Failure {
+    Failure::data("checkpoint", format!("{} is {what}, not the conformer model", name.display()))
 }

@@ -1,6 +1,7 @@
 //! What users ask for: training and generation.
 
 mod conformer;
+pub mod denovo;
 mod generate;
 pub mod geodiff;
 mod steer;
