@@ -6,8 +6,8 @@ use burn::tensor::Device;
 use langevin_engine::{Checkpoint, RunConfig};
 use langevin_molecule::{
     config::ModelConfig,
-    model::{ConformerNet, geodiff::GeoDiffNet},
-    task::{Conformers, geodiff::GeoDiff},
+    model::{ConformerNet, denovo::DenovoNet, geodiff::GeoDiffNet},
+    task::{Conformers, denovo::Denovo, geodiff::GeoDiff},
 };
 use langevin_nn::Init;
 
@@ -15,6 +15,9 @@ use crate::{models, report::Failure, values};
 
 /// The shipped conformer model.
 pub(crate) const CONFORMERS: &str = "molecule";
+
+/// The shipped model of new molecules.
+pub(crate) const DENOVO: &str = "molecule-denovo";
 
 /// `--checkpoint`, for commands that use a conformer model.
 #[derive(Debug, clap::Args)]
@@ -70,11 +73,26 @@ pub(crate) fn open(name: &Path, device: &Device) -> Result<(Opened, Checkpoint),
             let net = checkpoint.load(GeoDiffNet::new(&config, &mut Init::empty(device)))?;
             Opened::GeoDiff(Box::new(GeoDiff::new(config, net, device.clone())?))
         }
-        ModelConfig::Denovo(_) => return Err(other_kind(name, "a model of new molecules")),
+        ModelConfig::Denovo(_) => return Err(other_kind(name, "a model of new molecules, not of conformers")),
     };
     Ok((opened, checkpoint))
 }
 
+/// Opens a model of new molecules.
+///
+/// # Errors
+/// No such checkpoint, or one that holds something else.
+pub(crate) fn open_denovo(name: &Path, device: &Device) -> Result<Denovo, Failure> {
+    let mut checkpoint = models::open(name)?;
+    match model_config(&checkpoint.header.config, name)? {
+        ModelConfig::Denovo(config) => {
+            let net = checkpoint.load(DenovoNet::new(&config, &mut Init::empty(device)))?;
+            Ok(Denovo::new(config, net, &checkpoint.constants(), device.clone())?)
+        }
+        ModelConfig::Conformer(_) | ModelConfig::Geodiff(_) => Err(other_kind(name, "a model of conformers, not of new molecules")),
+    }
+}
+
 fn other_kind(name: &Path, what: &str) -> Failure {
-    Failure::data("checkpoint", format!("{} is {what}, not the conformer model", name.display()))
+    Failure::data("checkpoint", format!("{} is {what}", name.display()))
 }

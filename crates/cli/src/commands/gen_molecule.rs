@@ -1,5 +1,6 @@
 //! `langevin gen molecule`.
 
+mod denovo;
 mod source;
 pub(super) mod writer;
 
@@ -11,7 +12,7 @@ use langevin_molecule::{
     Molecule, Point,
     geometry::{BoundsTable, SymmetricRmsd},
     io::{Columns, Entry, without_hydrogens, write_xyz},
-    task::{Conformer, Diffusion, Draw, Generation, Job, Published, Request, Trajectory, geodiff::Method},
+    task::{Conformer, Diffusion, Draw, Generation, Job, Published, Request, Trajectory, denovo::DenovoReport, geodiff::Method},
 };
 use langevin_nn::Sampler as _;
 use serde::Serialize;
@@ -25,6 +26,7 @@ use crate::{
     settings::Settings,
     values,
 };
+use denovo::DenovoArgs;
 use source::{Item, Problem, Source, Stereo};
 use writer::{Fields, Format, Writer};
 
@@ -54,9 +56,9 @@ pub(crate) struct Args {
     /// Column of a table that holds names
     #[arg(long, value_name = "NAME", requires = "input")]
     name_col: Option<String>,
-    /// Conformers of each molecule
-    #[arg(short, value_name = "N", default_value = "10", value_parser = values::whole(1..=MOST))]
-    n: u32,
+    /// Conformers of each molecule [default: 10; of new molecules 1]
+    #[arg(short, value_name = "N", value_parser = values::whole(1..=MOST))]
+    n: Option<u32>,
     /// File for the conformers: .sdf, .xyz, .jsonl, .csv (.gz may follow); SDF on stdout when absent
     #[arg(short, long, value_name = "FILE|-", default_value = "-")]
     output: PathBuf,
@@ -93,6 +95,8 @@ pub(crate) struct Args {
     /// File for the estimates on the way to the first conformer (.xyz)
     #[arg(long, value_name = "FILE")]
     trajectory: Option<PathBuf>,
+    #[command(flatten)]
+    denovo: DenovoArgs,
     #[command(flatten)]
     sampling: SamplingArgs,
     #[command(flatten)]
@@ -159,6 +163,8 @@ struct Tally {
     stereo_ok: usize,
     duplicates: usize,
     redrawn: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    de_novo: Option<DenovoReport>,
     failed: Vec<Problem>,
 }
 
@@ -168,6 +174,8 @@ pub(super) fn run(args: &Args, settings: &Settings) -> Result<(), Failure> {
             let columns = Columns { smiles: args.smiles_col.clone(), name: args.name_col.clone() };
             Source::File { path: path.clone(), columns }
         }
+        // Filled in below, when everything else is known to be right.
+        None if args.denovo.de_novo.is_some() => Source::Given(Vec::new()),
         None if args.smiles.is_empty() => {
             return Err(Failure::usage("smiles", "no molecule is given")
                 .help("give SMILES strings, --input FILE, or --de-novo N for molecules that the program invents"));
@@ -192,11 +200,12 @@ pub(super) fn run(args: &Args, settings: &Settings) -> Result<(), Failure> {
             let level = level(args.level.as_deref(), &model.config.levels)?;
             let draw = Diffusion { model, run: &run, level };
             let told = Told { level: model.config.levels[level].clone(), sampling: to_json(&sampling)?, relax: Relax::Bounds, retry: 5 };
-            drive(args, settings, &draw, model.bounds(), &checkpoint, told, (seed, held, format, source, cancel))
+            drive(args, settings, &draw, model.bounds(), &checkpoint, told, (seed, held, format, source, cancel, device))
         }
         Opened::GeoDiff(model) => {
             if held.is_some() || args.diversity > 0.0 || args.level.is_some() {
-                return Err(Failure::usage("checkpoint", "GeoDiff takes no --fix, --diversity or --level").help("leave --checkpoint out to use ours"));
+                return Err(Failure::usage("checkpoint", "GeoDiff takes no --fix, --diversity or --level")
+                    .help("leave --checkpoint out to use ours"));
             }
             let method = match args.sampling.solver.as_deref().map(str::parse::<Solver>).transpose()? {
                 Some(solver) => Method::Solver(solver),
@@ -206,7 +215,7 @@ pub(super) fn run(args: &Args, settings: &Settings) -> Result<(), Failure> {
             let draw = Published { model, method, steps };
             let sampling = serde_json::json!({ "method": args.sampling.solver.as_deref().unwrap_or("langevin"), "steps": steps });
             let told = Told { level: String::new(), sampling, relax: Relax::None, retry: 0 };
-            drive(args, settings, &draw, &BoundsTable::default(), &checkpoint, told, (seed, held, format, source, cancel))
+            drive(args, settings, &draw, &BoundsTable::default(), &checkpoint, told, (seed, held, format, source, cancel, device))
         }
     }
 }
@@ -220,8 +229,8 @@ struct Told {
     retry: u32,
 }
 
-/// What was read off the command line: seed, atoms to hold, form of the output, molecules, interruption.
-type Given = (u64, Option<(Vec<usize>, Vec<Point>)>, Format, Source, langevin_engine::Cancel);
+/// What was read off the command line: seed, atoms to hold, form of the output, molecules, interruption, device.
+type Given = (u64, Option<(Vec<usize>, Vec<Point>)>, Format, Source, langevin_engine::Cancel, burn::tensor::Device);
 
 /// Number of a level of theory.
 fn level(name: Option<&str>, levels: &[String]) -> Result<usize, Failure> {
@@ -242,11 +251,11 @@ fn drive(
     bounds: &BoundsTable,
     checkpoint: &Checkpoint,
     told: Told,
-    (seed, held, format, source, cancel): Given,
+    (seed, held, format, mut source, cancel, device): Given,
 ) -> Result<(), Failure> {
     let relax = args.relax.unwrap_or(told.relax);
     let request = Request {
-        n: args.n,
+        n: args.n.unwrap_or(if args.denovo.de_novo.is_some() { 1 } else { 10 }),
         seed,
         retry: args.retry.unwrap_or(told.retry),
         relax: if relax == Relax::Bounds { RELAX_STEPS } else { 0 },
@@ -258,7 +267,7 @@ fn drive(
         checkpoint: checkpoint.header.config.name.clone(),
         checkpoint_hash: checkpoint.hash.clone(),
         seed,
-        n: args.n,
+        n: request.n,
         level: told.level,
         sampling: told.sampling,
         network_evaluations: model.evaluations(),
@@ -275,6 +284,13 @@ fn drive(
     if args.write.dry_run {
         return output::json(&effective);
     }
+    let workers = settings.workers()?;
+    let mut tally = Tally::default();
+    if let Some(count) = args.denovo.de_novo {
+        let (molecules, report) = denovo::invent(&args.denovo, count, seed, settings, &device, &workers, &cancel)?;
+        source = Source::Given(molecules);
+        tally.de_novo = Some(report);
+    }
     let shard = args.shard.part();
     let (rows, total) = source.part(shard)?;
     let part = manifest(&effective, &source, rows.clone(), total)?;
@@ -284,19 +300,9 @@ fn drive(
         return Ok(());
     }
     let started = std::time::Instant::now();
-    let all = Run {
-        args,
-        settings,
-        model,
-        bounds,
-        request: &request,
-        effective: &effective,
-        workers: settings.workers()?,
-        cancel,
-        trajectory: Trajectory::default(),
-    };
+    let all =
+        Run { args, settings, model, bounds, request: &request, effective: &effective, workers, cancel, trajectory: Trajectory::default() };
     let mut writer = Writer::start(&args.output, format)?;
-    let mut tally = Tally::default();
     all.stream(&source, rows, &mut writer, &mut tally)?;
     if tally.molecules == 0 && !tally.failed.is_empty() {
         let count = tally.failed.len();
@@ -312,7 +318,7 @@ fn drive(
 impl Run<'_> {
     /// Reads, samples and writes chunk after chunk.
     fn stream(&self, source: &Source, rows: std::ops::Range<u32>, writer: &mut Writer, tally: &mut Tally) -> Result<(), Failure> {
-        let chunk = (AT_ONCE / self.args.n).max(1) as usize;
+        let chunk = (AT_ONCE / self.request.n).max(1) as usize;
         let mut waiting: Vec<Item> = Vec::new();
         let entries = source.entries()?.skip(rows.start as usize).take(rows.len());
         for entry in entries {
