@@ -142,7 +142,7 @@ fn configurations() {
         assert_eq!(ours, theirs, "double bonds of {}", smiles(&row));
         doubles += ours.len();
     }
-    assert!(centres > 1500 && doubles > 200 && symmetric < 30, "{centres} centres, {doubles} double bonds, {symmetric} symmetric cages");
+    assert!(centres > 1500 && doubles > 200 && symmetric < 40, "{centres} centres, {doubles} double bonds, {symmetric} symmetric cages");
 }
 
 /// Strings that RDKit writes of one molecule in different orders are one canonical string, and that string reads as itself.

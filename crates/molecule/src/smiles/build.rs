@@ -29,10 +29,12 @@ pub(super) fn molecule(draft: &Draft) -> Result<Molecule> {
     };
     kekule(draft, &mut molecule, &adjacency, &mut delocalised, &hydrogens)?;
     for (a, neighbours) in adjacency.iter().enumerate() {
+        let orders: usize = neighbours.iter().map(|(_, bond)| usize::from(molecule.bonds[*bond].order)).sum();
+        let atom = &molecule.atoms[a];
+        let site = Site { element: atom.element, charge: atom.charge, aromatic: false, halves: 2 * (orders + hydrogens[a]) };
+        // Aromatic atoms were allowed half a bond too many.
+        site.explicit().map_err(|reason| wrong(draft.atoms[a].at, reason))?;
         if draft.atoms[a].hydrogens.is_some() {
-            let orders: usize = neighbours.iter().map(|(_, bond)| usize::from(molecule.bonds[*bond].order)).sum();
-            let atom = &molecule.atoms[a];
-            let site = Site { element: atom.element, charge: atom.charge, aromatic: false, halves: 2 * (orders + hydrogens[a]) };
             molecule.atoms[a].radicals = site.radicals(!neighbours.is_empty());
         }
     }
