@@ -1,5 +1,7 @@
 //! SMILES and chemistry against the training records, and properties that hold for every molecule.
 
+#![allow(clippy::unwrap_used)]
+
 use flate2::read::GzDecoder;
 use langevin_molecule::{Bond, Centre, DoubleBond, Molecule, Point, chem::stereo};
 use proptest::prelude::*;

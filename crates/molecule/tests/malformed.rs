@@ -1,5 +1,7 @@
 //! Strings that mean no molecule: every one is an error with the column of its culprit, and no bytes make the parser panic.
 
+#![allow(clippy::unwrap_used)]
+
 use langevin_molecule::{Error, Molecule};
 use proptest::prelude::*;
 

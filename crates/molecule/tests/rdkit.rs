@@ -1,5 +1,7 @@
 //! Chemistry against RDKit's values in tests/golden/molecule (made by make.py beside them).
 
+#![allow(clippy::unwrap_used)]
+
 use flate2::read::GzDecoder;
 use langevin_molecule::{
     Centre, DoubleBond, Molecule,

@@ -36,9 +36,9 @@ fn takes_double(member: Member) -> bool {
 
 /// Which of the aromatic `bonds` are double, or the first atom for which none can be.
 ///
-/// `members` has an entry for every atom that a bond names. Wildcards take a double bond where it helps.
+/// `members` has an entry for every aromatic atom and every atom that a bond names. Wildcards take a double bond where it helps.
 pub(crate) fn kekulise(members: &[Option<Member>], bonds: &[[usize; 2]]) -> Result<Vec<bool>, usize> {
-    if bonds.is_empty() {
+    if members.iter().all(Option::is_none) {
         return Ok(Vec::new());
     }
     let mut node = vec![None; members.len()];
@@ -142,14 +142,14 @@ mod tests {
 
     #[test]
     fn benzene_has_three_double_bonds() {
-        let doubles = kekulise(&vec![carbon(); 6], &ring(6)).unwrap();
+        let doubles = kekulise(&[carbon(); 6], &ring(6)).unwrap();
         assert_eq!(doubles.iter().filter(|d| **d).count(), 3);
         assert!((0..6).all(|k| doubles[k] != doubles[(k + 1) % 6]));
     }
 
     #[test]
     fn an_odd_ring_has_none() {
-        assert_eq!(kekulise(&vec![carbon(); 5], &ring(5)), Err(0));
+        assert_eq!(kekulise(&[carbon(); 5], &ring(5)), Err(0));
         let mut members = vec![carbon(); 5];
         members[2] = Some(Member { element: Element::O, charge: 0, singles: 2, bracket: false });
         assert_eq!(kekulise(&members, &ring(5)).unwrap().iter().filter(|d| **d).count(), 2);

@@ -94,11 +94,15 @@ impl Sites {
             let others: Vec<&(usize, usize)> = self.adjacency[a].iter().filter(|(_, other)| *other != k).collect();
             let single = |k: usize| molecule.bonds[k].order == 1 || molecule.bonds[k].aromatic;
             matches!(others.len(), 1 | 2)
-                && matches!(molecule.atoms[a].element, Element::C | Element::N)
                 && others.iter().all(|(_, other)| single(*other))
                 && others.iter().filter(|(b, _)| self.plain[*b]).count() <= 1
                 // Two ligands, or one and a lone pair.
-                && (others.len() == 2 || molecule.atoms[a].element == Element::N)
+                && match molecule.atoms[a].element {
+                    Element::C | Element::B | Element(14 | 32) => others.len() == 2,
+                    Element::P | Element(33) => others.len() == 1,
+                    Element::N => true,
+                    _ => false,
+                }
         })
     }
 }
@@ -143,8 +147,8 @@ pub(super) fn prune(adjacency: &[Vec<(usize, usize)>], classes: &[usize], centre
     let matters = |a: usize, partner: usize, marks: &[u32]| {
         let around: Vec<usize> = adjacency[a].iter().map(|(b, _)| *b).filter(|b| *b != partner).collect();
         around.iter().enumerate().all(|(k, &x)| {
-            let alike = around[..k].iter().any(|y| classes[*y] == classes[x]);
-            !alike || branch_matters(x, a, marks)
+            let mut alike = around[..k].iter().filter(|y| classes[**y] == classes[x]);
+            alike.all(|&y| branch_matters(x, a, marks) || branch_matters(y, a, marks))
         })
     };
     loop {
