@@ -9,9 +9,9 @@ pub struct Element(pub u8);
 pub struct Properties {
     /// Symbol, capitalised.
     pub symbol: &'static str,
-    /// Covalent radius in angstrom (Cordero et al. 2008).
+    /// Covalent radius in angstrom (Cordero et al. 2008, as far as curium).
     pub covalent_radius: f64,
-    /// Van der Waals radius in angstrom (Bondi 1964 where he has one).
+    /// Van der Waals radius in angstrom (Blue Obelisk Data Repository).
     pub van_der_waals_radius: f64,
     /// Mass of the natural mixture in dalton.
     pub mass: f64,

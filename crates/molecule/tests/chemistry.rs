@@ -1,5 +1,7 @@
 //! SMILES and chemistry against the training records, and properties that hold for every molecule.
 
+#![allow(clippy::unwrap_used)]
+
 use flate2::read::GzDecoder;
 use langevin_molecule::{Bond, Centre, DoubleBond, Molecule, Point, chem::stereo};
 use proptest::prelude::*;
@@ -161,7 +163,7 @@ fn strings() -> impl Strategy<Value = String> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(1000))]
+    #![proptest_config(ProptestConfig { cases: 1000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn canonical_strings_know_no_order(smiles in strings(), seed in any::<u64>()) {
@@ -188,7 +190,7 @@ proptest! {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(200))]
+    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn isomers_are_distinct_and_complete(smiles in strings()) {

@@ -1,5 +1,7 @@
 //! Strings that mean no molecule: every one is an error with the column of its culprit, and no bytes make the parser panic.
 
+#![allow(clippy::unwrap_used)]
+
 use langevin_molecule::{Error, Molecule};
 use proptest::prelude::*;
 
@@ -46,7 +48,7 @@ const PIECES: [&str; 48] = [
 ];
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(20_000))]
+    #![proptest_config(ProptestConfig { cases: 200_000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn no_bytes_panic(bytes in proptest::collection::vec(any::<u8>(), 0..40)) {

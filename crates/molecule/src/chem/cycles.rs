@@ -3,7 +3,7 @@
 //! Unlike a smallest set of smallest rings they do not depend on the order of the atoms: cubane has six, norbornane two.
 
 /// Most shortest paths between two vertices that are followed; a chain of many small rings in a large one has 2^n.
-const MAX_PATHS: usize = 64;
+const MAX_PATHS: usize = 8;
 
 /// A cycle as its vertices in order.
 pub(super) type Cycle = Vec<usize>;

@@ -36,9 +36,9 @@ fn takes_double(member: Member) -> bool {
 
 /// Which of the aromatic `bonds` are double, or the first atom for which none can be.
 ///
-/// `members` has an entry for every atom that a bond names. Wildcards take a double bond where it helps.
+/// `members` has an entry for every aromatic atom and every atom that a bond names. Wildcards take a double bond where it helps.
 pub(crate) fn kekulise(members: &[Option<Member>], bonds: &[[usize; 2]]) -> Result<Vec<bool>, usize> {
-    if bonds.is_empty() {
+    if members.iter().all(Option::is_none) {
         return Ok(Vec::new());
     }
     let mut node = vec![None; members.len()];
@@ -70,18 +70,45 @@ pub(crate) fn kekulise(members: &[Option<Member>], bonds: &[[usize; 2]]) -> Resu
             graph.update_edge(a, b, ());
         }
     }
-    let matching = maximum_matching(&graph);
-    let unmatched = |index: &NodeIndex| matching.mate(*index).is_none();
-    if required > 0 && graph.node_indices().any(|index| unmatched(&index)) {
-        return Err(first_of_system(members.len(), bonds, graph.node_indices().filter(unmatched).map(|index| graph[index])));
+    let mates = mates(&graph);
+    if required > 0 && mates.contains(&None) {
+        let unmatched = graph.node_indices().filter(|index| mates[index.index()].is_none());
+        return Err(first_of_system(members.len(), bonds, unmatched.map(|index| graph[index])));
     }
     Ok(bonds
         .iter()
         .map(|&[a, b]| match (node[a], node[b]) {
-            (Some(a), Some(b)) => matching.mate(a) == Some(b),
+            (Some(a), Some(b)) => mates[a.index()] == Some(b),
             _ => false,
         })
         .collect())
+}
+
+/// Partners in a largest matching. Atoms with one choice left come first, which all but always suffices and is fast.
+fn mates(graph: &UnGraph<usize, ()>) -> Vec<Option<NodeIndex>> {
+    let mut mates: Vec<Option<NodeIndex>> = vec![None; graph.node_count()];
+    let mut free: Vec<usize> = graph.node_indices().map(|a| graph.neighbors(a).count()).collect();
+    let mut forced: Vec<NodeIndex> = graph.node_indices().filter(|a| free[a.index()] == 1).collect();
+    let mut others = graph.node_indices();
+    while let Some(a) = forced.pop().or_else(|| others.next()) {
+        if mates[a.index()].is_some() {
+            continue;
+        }
+        let choice = graph.neighbors(a).filter(|b| mates[b.index()].is_none()).min_by_key(|b| (free[b.index()], b.index()));
+        let Some(b) = choice else { continue };
+        (mates[a.index()], mates[b.index()]) = (Some(b), Some(a));
+        for c in graph.neighbors(a).chain(graph.neighbors(b)) {
+            free[c.index()] -= 1;
+            if free[c.index()] == 1 && mates[c.index()].is_none() {
+                forced.push(c);
+            }
+        }
+    }
+    if mates.contains(&None) {
+        let best = maximum_matching(graph);
+        mates = graph.node_indices().map(|a| best.mate(a)).collect();
+    }
+    mates
 }
 
 /// Lowest atom of the first aromatic system that holds one of `atoms`.
@@ -115,14 +142,14 @@ mod tests {
 
     #[test]
     fn benzene_has_three_double_bonds() {
-        let doubles = kekulise(&vec![carbon(); 6], &ring(6)).unwrap();
+        let doubles = kekulise(&[carbon(); 6], &ring(6)).unwrap();
         assert_eq!(doubles.iter().filter(|d| **d).count(), 3);
         assert!((0..6).all(|k| doubles[k] != doubles[(k + 1) % 6]));
     }
 
     #[test]
     fn an_odd_ring_has_none() {
-        assert_eq!(kekulise(&vec![carbon(); 5], &ring(5)), Err(0));
+        assert_eq!(kekulise(&[carbon(); 5], &ring(5)), Err(0));
         let mut members = vec![carbon(); 5];
         members[2] = Some(Member { element: Element::O, charge: 0, singles: 2, bracket: false });
         assert_eq!(kekulise(&members, &ring(5)).unwrap().iter().filter(|d| **d).count(), 2);

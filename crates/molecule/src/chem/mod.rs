@@ -1,7 +1,6 @@
 //! Chemistry of the graph: valence, rings, aromaticity, hybridisation, symmetry, stereo.
 
 pub mod aromatic;
-mod bridges;
 mod cycles;
 pub mod hybrid;
 pub(crate) mod kekulise;

@@ -117,10 +117,10 @@ impl Graph {
     }
 
     /// Splits cells until all nodes of a cell see the same colours around them.
-    pub(super) fn refine(&self, nodes: &[usize], colours: &mut Vec<usize>) {
+    pub(super) fn refine(&self, nodes: &[usize], colours: &mut [usize]) {
         let mut count = cells(nodes, colours);
         while count < nodes.len() {
-            let old = colours.clone();
+            let old = colours.to_vec();
             recolour(nodes, colours, |v| {
                 let mut around: Vec<(usize, u8)> = self.links[v].iter().map(|&(w, kind)| (old[w], kind)).collect();
                 around.sort_unstable();

@@ -20,19 +20,26 @@ pub(super) fn molecule(draft: &Draft) -> Result<Molecule> {
     let adjacency = molecule.adjacency();
     let rings = Rings::of_graph(&adjacency, molecule.bonds.len());
     let mut delocalised = aromatic_bonds(draft, &rings)?;
-    let hydrogens = loop {
+    let mut hydrogens = loop {
         let halves = halves(&molecule, &adjacency, &delocalised);
-        if tidy(&mut molecule, &adjacency, &halves) {
+        if tidy(draft, &mut molecule, &adjacency, &halves) {
             continue;
         }
         break hydrogens(draft, &molecule, &adjacency, &delocalised, &halves)?;
     };
     kekule(draft, &mut molecule, &adjacency, &mut delocalised, &hydrogens)?;
     for (a, neighbours) in adjacency.iter().enumerate() {
+        let orders: usize = neighbours.iter().map(|(_, bond)| usize::from(molecule.bonds[*bond].order)).sum();
+        let atom = &molecule.atoms[a];
+        let site = |count: usize| Site { element: atom.element, charge: atom.charge, aromatic: false, halves: 2 * (orders + count) };
+        if atom.aromatic && draft.atoms[a].hydrogens.is_none() && atom.charge == 0 {
+            // What is written aromatic but is not, as s in C1CCs1C, fills its valence after all.
+            hydrogens[a] = site(0).implied().map_err(|reason| wrong(draft.atoms[a].at, reason))?;
+        }
+        let site = site(hydrogens[a]);
+        // Aromatic atoms were allowed half a bond too many.
+        site.explicit().map_err(|reason| wrong(draft.atoms[a].at, reason))?;
         if draft.atoms[a].hydrogens.is_some() {
-            let orders: usize = neighbours.iter().map(|(_, bond)| usize::from(molecule.bonds[*bond].order)).sum();
-            let atom = &molecule.atoms[a];
-            let site = Site { element: atom.element, charge: atom.charge, aromatic: false, halves: 2 * (orders + hydrogens[a]) };
             molecule.atoms[a].radicals = site.radicals(!neighbours.is_empty());
         }
     }
@@ -98,18 +105,19 @@ fn halves(molecule: &Molecule, adjacency: &[Vec<(usize, usize)>], delocalised: &
 }
 
 /// Rewrites one group that is habitually drawn without charges; false when there is none left.
-fn tidy(molecule: &mut Molecule, adjacency: &[Vec<(usize, usize)>], halves: &[usize]) -> bool {
+fn tidy(draft: &Draft, molecule: &mut Molecule, adjacency: &[Vec<(usize, usize)>], halves: &[usize]) -> bool {
     for (a, neighbours) in adjacency.iter().enumerate() {
+        let halves = halves[a] + 2 * usize::from(draft.atoms[a].hydrogens.unwrap_or(0));
         let Atom { element, charge: 0, .. } = molecule.atoms[a] else { continue };
         let terminal = |b: usize, wanted: Element| molecule.atoms[b].element == wanted && molecule.atoms[b].charge == 0;
         let order = |bond: usize| molecule.bonds[bond].order;
         // Nitro, N-oxide, azide, diazo; phosphine oxides drawn with two double bonds.
         let moved = match element {
-            Element::N if halves[a].div_ceil(2) == 5 => neighbours
+            Element::N if halves.div_ceil(2) == 5 => neighbours
                 .iter()
                 .find(|&&(b, bond)| (terminal(b, Element::O) && order(bond) == 2) || (terminal(b, Element::N) && order(bond) == 3))
                 .copied(),
-            Element::P if halves[a] == 10 && neighbours.len() == 3 => {
+            Element::P if halves == 10 && neighbours.len() == 3 => {
                 let ylide = |&(b, bond): &(usize, usize)| {
                     order(bond) == 2 && (terminal(b, Element::C) || terminal(b, Element::N)) && adjacency[b].len() >= 2
                 };
@@ -120,9 +128,9 @@ fn tidy(molecule: &mut Molecule, adjacency: &[Vec<(usize, usize)>], halves: &[us
                     .flatten()
             }
             Element::CL | Element::BR | Element::I
-                if halves[a] > 2 && neighbours.iter().all(|&(b, _)| molecule.atoms[b].element == Element::O) =>
+                if halves > 2 && neighbours.iter().all(|&(b, _)| molecule.atoms[b].element == Element::O) =>
             {
-                let valence = halves[a] / 2;
+                let valence = halves / 2;
                 let double = neighbours.iter().find(|&&(b, bond)| terminal(b, Element::O) && order(bond) == 2).copied();
                 if matches!(valence, 3 | 5 | 7) { double.map(|_| (usize::MAX, 0)) } else { None }
             }
@@ -180,7 +188,7 @@ fn kekule(
 ) -> Result<()> {
     let member = |a: usize| {
         let neighbours = &adjacency[a];
-        neighbours.iter().any(|(_, bond)| delocalised[*bond]).then(|| {
+        (draft.atoms[a].aromatic || neighbours.iter().any(|(_, bond)| delocalised[*bond])).then(|| {
             let orders: usize = neighbours.iter().map(|(_, bond)| usize::from(molecule.bonds[*bond].order)).sum();
             let atom = &molecule.atoms[a];
             Member {

@@ -222,7 +222,7 @@ impl Reader<'_> {
 
     fn ring(&mut self) -> Result<()> {
         let at = self.at;
-        let (Some(atom), After::Atom) = (self.previous, self.after) else {
+        let (Some(atom), After::Atom | After::Close) = (self.previous, self.after) else {
             return Err(wrong(at, "a ring digit follows an atom"));
         };
         let number = self.ring_number()?;
@@ -245,8 +245,8 @@ impl Reader<'_> {
             return Err(wrong(at, "this ring bond joins two atoms that are bonded already"));
         }
         let flip = |symbol| if let Symbol::Slanted(up) = symbol { Symbol::Slanted(!up) } else { symbol };
-        // The bond runs from the closing atom to the opening one.
-        let symbol = match (opening.symbol.map(flip), symbol) {
+        let (opened, closed) = (opening.symbol.map(flip), symbol);
+        let symbol = match (opened, closed) {
             (Some(a), Some(b)) if a == b => a,
             (Some(Symbol::Order(1)), Some(slanted @ Symbol::Slanted(_))) | (Some(slanted @ Symbol::Slanted(_)), Some(Symbol::Order(1))) => {
                 slanted
@@ -255,9 +255,15 @@ impl Reader<'_> {
             (Some(only), None) | (None, Some(only)) => only,
             (None, None) => Symbol::Default,
         };
+        // The bond runs from the closing atom, or from the opening one where that has its order, as in RDKit.
+        let atoms = if matches!(opened, Some(Symbol::Order(_) | Symbol::Aromatic)) && symbol == opened.unwrap_or(symbol) {
+            pair
+        } else {
+            [atom, opening.atom]
+        };
         self.draft.ports[opening.atom][opening.port] = Port::Atom(atom);
         self.draft.ports[atom].push(Port::Atom(opening.atom));
-        self.rings.push((number, opening.serial, Link { atoms: [atom, opening.atom], symbol, at }));
+        self.rings.push((number, opening.serial, Link { atoms, symbol, at }));
         Ok(())
     }
 

@@ -1,7 +1,6 @@
 //! Bridgeheads of small ring systems, whose configurations follow from one another.
 
-use super::Rings;
-use crate::{Centre, Molecule};
+use crate::{Centre, Molecule, chem::Rings};
 
 /// Bicycles of more atoms can have a bridgehead turned inwards, as ingenol has among eleven.
 const MAX_BICYCLE: usize = 10;
@@ -20,11 +19,10 @@ struct Head {
 
 impl Bridges {
     pub(super) fn new(rings: &Rings) -> Self {
+        let small: Vec<usize> = (0..rings.atoms.len()).filter(|k| rings.atoms[*k].len() < MAX_BICYCLE).collect();
         let mut pairs = Vec::new();
-        for k in 0..rings.atoms.len() {
-            for l in 0..k {
-                pairs.extend(pair(rings, k, l));
-            }
+        for (at, &k) in small.iter().enumerate() {
+            pairs.extend(small[..at].iter().filter_map(|&l| pair(rings, k, l)));
         }
         Self { pairs }
     }
@@ -53,11 +51,29 @@ impl Bridges {
         })
     }
 
-    /// Whether the given configurations contradict a small ring system.
-    pub(super) fn strained(&self, molecule: &Molecule) -> bool {
-        let sign = |head: &Head| molecule.centres.iter().find(|c| c.atom == head.atom).and_then(|c| sign(c, head.ways));
-        // Seen from outside, the bridges run clockwise at one head and anticlockwise at the other.
-        self.pairs.iter().any(|[a, b]| matches!((sign(a), sign(b)), (Some(p), Some(q)) if p == q))
+    /// Inverts centres where they contradict the first of their group.
+    pub(super) fn settle(&self, molecule: &mut Molecule) {
+        let place = |molecule: &Molecule, a: usize| molecule.centres.iter().position(|c| c.atom == a);
+        let mut done = vec![false; molecule.centres.len()];
+        for start in 0..molecule.centres.len() {
+            if std::mem::replace(&mut done[start], true) {
+                continue;
+            }
+            let mut stack = vec![start];
+            while let Some(k) = stack.pop() {
+                let atom = molecule.centres[k].atom;
+                for pair in &self.pairs {
+                    let (this, other) = if pair[0].atom == atom { (pair[0], pair[1]) } else { (pair[1], pair[0]) };
+                    let Some(l) = place(molecule, other.atom).filter(|l| this.atom == atom && !done[*l]) else { continue };
+                    done[l] = true;
+                    // Seen from outside, the bridges run clockwise at one head and anticlockwise at the other.
+                    if sign(&molecule.centres[k], this.ways) == sign(&molecule.centres[l], other.ways) {
+                        molecule.centres[l].positive = !molecule.centres[l].positive;
+                    }
+                    stack.push(l);
+                }
+            }
+        }
     }
 }
 
@@ -69,7 +85,7 @@ fn sign(centre: &Centre, ways: [usize; 3]) -> Option<bool> {
     }
     places.extend((0..centre.neighbours.len()).find(|k| !places.contains(k)));
     let swaps: usize = (0..places.len()).map(|k| places[..k].iter().filter(|p| **p > places[k]).count()).sum();
-    Some(centre.positive == (swaps % 2 == 0))
+    Some(centre.positive == (swaps.is_multiple_of(2)))
 }
 
 /// The heads of two rings that share one path, where they are too small to be twisted.
@@ -82,7 +98,11 @@ fn pair(rings: &Rings, k: usize, l: usize) -> Option<[Head; 2]> {
     let (short, long) = (first.len().min(second.len()), first.len().max(second.len()));
     let rigid = match shared {
         // A fused pair: trans is possible from bicyclo[5.1.0], [4.2.0] and [3.3.0] on.
-        1 => (short == 3 && long <= 7) || (short == 4 && long <= 5),
+        // The faces of a cage leave no choice.
+        1 => {
+            let cage = |a: &usize| !second.contains(a) || rings.of_atom(*a).len() > 2;
+            (short == 3 && long <= 7) || (short == 4 && long <= 5) || (long <= 6 && first.iter().all(cage))
+        }
         _ => first.len() + second.len() - shared - 1 <= MAX_BICYCLE,
     };
     if !rigid {
