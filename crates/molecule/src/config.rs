@@ -8,7 +8,10 @@ use langevin_core::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, Result, model::geodiff::GeoDiffConfig};
+use crate::{
+    Error, Result,
+    model::{denovo::DenovoConfig, geodiff::GeoDiffConfig},
+};
 
 /// A molecule model by architecture; `kind` is the tag.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -19,6 +22,8 @@ pub enum ModelConfig {
     Conformer(ConformerConfig),
     /// GeoDiff, as published.
     Geodiff(GeoDiffConfig),
+    /// New molecules as strings.
+    Denovo(DenovoConfig),
 }
 
 impl ModelConfig {
@@ -30,6 +35,7 @@ impl ModelConfig {
         match self {
             Self::Conformer(config) => config.check(),
             Self::Geodiff(config) => config.check(),
+            Self::Denovo(config) => config.check(),
         }
     }
 }

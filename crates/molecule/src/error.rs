@@ -49,6 +49,16 @@ pub enum Error {
         /// What is wrong with it.
         problem: String,
     },
+    /// Draws that found too few of the molecules asked for.
+    #[error("found {found} of {wanted} molecules in {drawn} strings; allow more, or ask for fewer, another size or a commoner formula")]
+    TooFew {
+        /// Different molecules that fit.
+        found: usize,
+        /// How many were asked for.
+        wanted: usize,
+        /// Strings drawn.
+        drawn: usize,
+    },
     /// A request that the core refuses.
     #[error(transparent)]
     Core(#[from] langevin_core::Error),

@@ -18,7 +18,17 @@ use langevin_nn::Init;
 const MOLECULES: [&str; 4] = ["C[C@H](N)C(=O)O", "F/C=C/[C@@H](O)Cl", "C[S@](=O)CC1CC1", "c1ccccc1O"];
 
 fn config() -> ConformerConfig {
-    ConformerConfig { width: 32, heads: 4, vectors: 8, pair: 16, hidden: 48, condition: 16, rounds: 2, blocks: 2, ..ConformerConfig::default() }
+    ConformerConfig {
+        width: 32,
+        heads: 4,
+        vectors: 8,
+        pair: 16,
+        hidden: 48,
+        condition: 16,
+        rounds: 2,
+        blocks: 2,
+        ..ConformerConfig::default()
+    }
 }
 
 fn positions(atoms: usize, seed: u64) -> Vec<Point> {

@@ -1,6 +1,7 @@
 //! Networks.
 
 pub mod conformer;
+pub mod denovo;
 pub mod geodiff;
 pub mod geometry;
 pub mod graph;

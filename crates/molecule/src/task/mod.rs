@@ -1,12 +1,13 @@
 //! What users ask for: training and generation.
 
 mod conformer;
+pub mod denovo;
 mod generate;
 pub mod geodiff;
 mod steer;
 mod train_conformer;
 
 pub use conformer::Conformers;
-pub use generate::{Conformer, Generation, Job, Request};
+pub use generate::{Conformer, Diffusion, Draw, Generation, Job, Published, Request};
 pub use steer::{Held, Steer, Trajectory};
 pub use train_conformer::ConformerTask;

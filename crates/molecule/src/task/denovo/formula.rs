@@ -27,7 +27,8 @@ impl FromStr for Formula {
 
     /// Symbols, each with a number or none, as in `C2H6O`; a symbol may come again.
     fn from_str(text: &str) -> Result<Self> {
-        let wrong = |at: &str| Error::Setting { name: "formula", reason: format!("'{text}' should look like C2H6O, but goes on with '{at}'") };
+        let wrong =
+            |at: &str| Error::Setting { name: "formula", reason: format!("'{text}' should look like C2H6O, but goes on with '{at}'") };
         let mut counts = BTreeMap::new();
         let mut rest = text;
         while let Some(first) = rest.chars().next() {

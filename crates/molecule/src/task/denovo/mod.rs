@@ -10,6 +10,6 @@ mod train;
 pub use collect::{Collector, DenovoReport};
 pub use formula::Formula;
 pub use known::Known;
-pub use sample::{Denovo, DenovoRequest};
+pub use sample::{Denovo, DenovoRequest, Drawing};
 pub use sizes::Sizes;
 pub use train::DenovoTask;
