@@ -119,6 +119,6 @@ mod tests {
             g[0] = 1.0;
             if x[0] < 0.0 { f64::NAN } else { x[0] }
         });
-        assert!(energy >= 0.0 && energy < 0.1, "{energy}");
+        assert!((0.0..0.1).contains(&energy), "{energy}");
     }
 }

@@ -296,4 +296,22 @@ mod tests {
         assert_eq!(listed("-", jsonl), [row(1, "[H]", "")]);
         assert!(listed("x.csv", "").is_empty() && listed("-", "").is_empty());
     }
+
+    proptest::proptest! {
+        #[test]
+        fn no_bytes_make_a_reader_panic_or_run_on(bytes in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..200), text in "[-0-9A-Za-z(=,;\t\n\\\"{}<>$ .]{0,200}") {
+            for name in ["-", "x.smi", "x.csv", "x.tsv", "x.sdf", "x.jsonl"] {
+                for content in [bytes.clone(), text.clone().into_bytes()] {
+                    // A gzip stream that is damaged may already fail at its start.
+                    let Ok(lines) = Lines::new(Path::new(name), Cursor::new(content)) else { continue };
+                    if let Ok(entries) = Entries::new(lines, &Columns::default()) {
+                        proptest::prop_assert!(entries.take(1000).count() <= 201);
+                    }
+                }
+            }
+            let v3000 = format!("\n\n\n  0  0  0     0  0            999 V3000\nM  V30 BEGIN CTAB\nM  V30 BEGIN ATOM\nM  V30 {text}\nM  END\n");
+            let lines = Lines::new(Path::new("x.sdf"), Cursor::new(v3000.into_bytes())).expect("memory");
+            proptest::prop_assert!(SdfReader::new(lines).count() <= 201);
+        }
+    }
 }

@@ -16,8 +16,8 @@ pub fn without_hydrogens(molecule: &Molecule, positions: &[Point]) -> (Molecule,
     let kept: Vec<bool> = (0..molecule.atoms.len()).map(|a| !is_plain(molecule, &adjacency, a)).collect();
     let mut number = vec![usize::MAX; kept.len()];
     (0..kept.len()).filter(|&a| kept[a]).enumerate().for_each(|(k, a)| number[a] = k);
-    let mut heavy = Molecule::default();
-    heavy.atoms = molecule.atoms.iter().zip(&kept).filter(|(_, k)| **k).map(|(a, _)| *a).collect();
+    let atoms = molecule.atoms.iter().zip(&kept).filter(|(_, k)| **k).map(|(a, _)| *a).collect();
+    let mut heavy = Molecule { atoms, ..Molecule::default() };
     for bond in &molecule.bonds {
         if bond.atoms.iter().all(|&a| kept[a]) {
             heavy.bonds.push(crate::Bond { atoms: bond.atoms.map(|a| number[a]), ..*bond });
@@ -54,7 +54,7 @@ fn strip_centre(centre: &Centre, kept: &[bool], number: &[usize]) -> Option<Cent
         return None;
     }
     let swaps = lost.first().map_or(0, |k| centre.neighbours.len() - 1 - k);
-    Some(Centre { atom: number[centre.atom], neighbours, positive: centre.positive == (swaps % 2 == 0) })
+    Some(Centre { atom: number[centre.atom], neighbours, positive: centre.positive == swaps.is_multiple_of(2) })
 }
 
 #[cfg(test)]

@@ -322,7 +322,7 @@ mod tests {
             conformers: vec![positions.clone()],
             ..Record::default()
         };
-        let report = evaluate(&[reference.clone()], &[renamed.clone()], &Options::default());
+        let report = evaluate(std::slice::from_ref(&reference), std::slice::from_ref(&renamed), &Options::default());
         assert_eq!((report.missing, report.valid), (0, Some(1.0)));
         assert!(report.mat_r.expect("there").mean < 1e-6);
         // Without hydrogens too.

@@ -105,3 +105,27 @@ fn slices_that_do_not_fit_and_positions_that_are_nothing() {
     assert!(!restraints.minimise(&mut [[f64::NAN; 3]; 5], 5).is_finite());
     assert!(restraints.minimise(&mut [[0.0; 3]; 5], 5).is_finite());
 }
+
+/// Where small rings meet, a centre and three of its neighbours may lie in one plane (here atom 4 with atoms 3, 5 and 8, as ETKDG and MMFF94s
+/// build it too), so that their volume alone says nothing.
+#[test]
+fn a_centre_in_the_plane_of_three_neighbours_has_a_hand() {
+    let smiles = "OC[C@@H]1O[C@H]2C[C@@H]12";
+    let (molecule, restraints, positions, _) = (0..40)
+        .map(|seed| relaxed(smiles, 30 + seed))
+        .find(|(_, _, positions, energy)| *energy < 1.0 && positions.iter().flatten().all(|v| v.is_finite()))
+        .expect(smiles);
+    assert!(stereo::kept(&molecule, &positions));
+    let least = |centre: &Centre| {
+        let triples = [[0, 1, 2], [0, 1, 3], [0, 2, 3], [1, 2, 3]];
+        let volume = |t: [usize; 3]| {
+            let three = Centre { neighbours: t.map(|k| centre.neighbours[k]).to_vec(), ..centre.clone() };
+            stereo::volume(&three, &positions).abs()
+        };
+        triples.into_iter().map(volume).fold(1.0, f64::min)
+    };
+    assert!(molecule.centres.iter().map(least).fold(1.0, f64::min) < 0.25);
+    let mut mirrored: Vec<Point> = positions.iter().map(|[x, y, z]| [*x, *y, -z]).collect();
+    assert!(!stereo::kept(&molecule, &mirrored));
+    assert!(restraints.minimise(&mut mirrored, 300).is_finite());
+}

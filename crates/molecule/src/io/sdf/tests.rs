@@ -78,9 +78,8 @@ fn what_is_written_is_read() {
 #[test]
 fn over_999_atoms_need_v3000() {
     for (n, version) in [(999, "V2000"), (1000, "V3000")] {
-        let mut m = Molecule::default();
-        m.atoms = vec![atom("C").expect("carbon"); n];
-        m.bonds = (1..n.min(900)).map(|k| Bond { atoms: [k - 1, k], order: 1, aromatic: false }).collect();
+        let bonds = (1..n.min(900)).map(|k| Bond { atoms: [k - 1, k], order: 1, aromatic: false }).collect();
+        let m = Molecule { atoms: vec![atom("C").expect("carbon"); n], bonds, ..Molecule::default() };
         let positions: Vec<Point> = (0..n).map(|k| [k as f64, 0.0, -0.5]).collect();
         let text = written("", &m, &positions, &[]);
         assert!(text.contains(version));

@@ -102,17 +102,20 @@ fn v2000(text: &mut String, molecule: &Molecule, positions: &[Point]) {
     for bond in &molecule.bonds {
         let _ = writeln!(text, "{:3}{:3}{:3}  0", bond.atoms[0] + 1, bond.atoms[1] + 1, bond.order);
     }
-    let properties: [(&str, fn(&Atom) -> i64); 3] =
-        [("CHG", |a| i64::from(a.charge)), ("RAD", radical_code), ("ISO", |a| i64::from(a.isotope))];
-    for (name, value) in properties {
-        let told: Vec<_> = molecule.atoms.iter().map(value).enumerate().filter(|(_, v)| *v != 0).collect();
-        for part in told.chunks(PAIRS) {
-            let _ = write!(text, "M  {name}{:3}", part.len());
-            part.iter().for_each(|(k, v)| {
-                let _ = write!(text, " {:3} {v:3}", k + 1);
-            });
-            text.push('\n');
+    property(text, "CHG", molecule.atoms.iter().map(|a| i64::from(a.charge)));
+    property(text, "RAD", molecule.atoms.iter().map(radical_code));
+    property(text, "ISO", molecule.atoms.iter().map(|a| i64::from(a.isotope)));
+}
+
+/// Property lines for the atoms whose value is not 0.
+fn property(text: &mut String, name: &str, values: impl Iterator<Item = i64>) {
+    let told: Vec<_> = values.enumerate().filter(|(_, v)| *v != 0).collect();
+    for part in told.chunks(PAIRS) {
+        let _ = write!(text, "M  {name}{:3}", part.len());
+        for (k, value) in part {
+            let _ = write!(text, " {:3} {value:3}", k + 1);
         }
+        text.push('\n');
     }
 }
 
