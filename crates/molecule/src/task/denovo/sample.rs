@@ -202,7 +202,7 @@ impl Sampler for Drawing<'_> {
         MICRO_BATCH
     }
 
-    /// Strings have clocks of their own: those of one length are shown to the network together, each at the time of its next token.
+    /// SMILES, empty where tokens lead nowhere. Sequences have clocks of their own: those of one length are shown to the network together, each at the time of its next token.
     fn sample(&self, rows: Range<u32>, observe: &dyn Fn() -> ControlFlow<()>) -> ControlFlow<(), Vec<String>> {
         let mut drafts: Vec<Draft> = rows.map(|row| self.draft(row)).collect();
         loop {
@@ -218,7 +218,7 @@ impl Sampler for Drawing<'_> {
                 observe()?;
             }
         }
-        ControlFlow::Continue(drafts.iter().map(|draft| self.model.vocabulary.decode(&draft.tokens)).collect())
+        ControlFlow::Continue(drafts.iter().map(|draft| self.model.vocabulary.decode(&draft.tokens).unwrap_or_default()).collect())
     }
 
     fn finish(&self, _: u32, raw: String) -> String {
