@@ -4,7 +4,11 @@ use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
 use langevin_engine::{Checkpoint, RunConfig};
-use langevin_molecule::{config::ModelConfig, model::ConformerNet, task::Conformers};
+use langevin_molecule::{
+    config::ModelConfig,
+    model::{ConformerNet, geodiff::GeoDiffNet},
+    task::{Conformers, geodiff::GeoDiff},
+};
 use langevin_nn::Init;
 
 use crate::{models, report::Failure, values};
@@ -42,21 +46,33 @@ pub(crate) fn model_config(config: &RunConfig, source: &Path) -> Result<ModelCon
     Ok(model)
 }
 
-/// Opens a conformer model; the checkpoint comes back without the weights, which the model now has.
+/// A model that makes conformers.
+#[derive(Debug)]
+pub(crate) enum Opened {
+    /// Ours.
+    Conformers(Box<Conformers>),
+    /// GeoDiff as published.
+    GeoDiff(Box<GeoDiff>),
+}
+
+/// Opens a model that makes conformers; the checkpoint comes back without the weights, which the model now has.
 ///
 /// # Errors
 /// No such checkpoint, or one that holds something else.
-pub(crate) fn open_conformers(name: &Path, device: &Device) -> Result<(Conformers, Checkpoint), Failure> {
+pub(crate) fn open(name: &Path, device: &Device) -> Result<(Opened, Checkpoint), Failure> {
     let mut checkpoint = models::open(name)?;
-    match model_config(&checkpoint.header.config, name)? {
+    let opened = match model_config(&checkpoint.header.config, name)? {
         ModelConfig::Conformer(config) => {
             let net = checkpoint.load(ConformerNet::new(&config, &mut Init::empty(device)))?;
-            let model = Conformers::new(&config, &checkpoint.constants(), net, device)?;
-            Ok((model, checkpoint))
+            Opened::Conformers(Box::new(Conformers::new(&config, &checkpoint.constants(), net, device)?))
         }
-        ModelConfig::Geodiff(_) => Err(other_kind(name, "GeoDiff")),
-        ModelConfig::Denovo(_) => Err(other_kind(name, "a model of new molecules")),
-    }
+        ModelConfig::Geodiff(config) => {
+            let net = checkpoint.load(GeoDiffNet::new(&config, &mut Init::empty(device)))?;
+            Opened::GeoDiff(Box::new(GeoDiff::new(config, net, device.clone())?))
+        }
+        ModelConfig::Denovo(_) => return Err(other_kind(name, "a model of new molecules")),
+    };
+    Ok((opened, checkpoint))
 }
 
 fn other_kind(name: &Path, what: &str) -> Failure {

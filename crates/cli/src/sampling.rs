@@ -10,7 +10,7 @@ use crate::{report::Failure, values};
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct SamplingArgs {
     /// Solver, or driver: a name that `langevin list --methods` shows [default: the checkpoint's]
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, visible_alias = "sampler", value_name = "NAME")]
     pub(crate) solver: Option<String>,
     /// Grid of noise levels [default: the checkpoint's]
     #[arg(long, value_name = "NAME")]

@@ -2,7 +2,7 @@
 
 use clap::Subcommand;
 
-use super::{distill_audio, eval_audio, gen_audio, gen_molecule, train_audio, train_molecule, tune_audio};
+use super::{distill_audio, eval_audio, eval_molecule, gen_audio, gen_molecule, train_audio, train_molecule, tune_audio};
 use crate::{report::Failure, settings::Settings};
 
 /// Generate data
@@ -91,12 +91,14 @@ pub(crate) struct Eval {
 #[command(subcommand_value_name = "DOMAIN", subcommand_help_heading = "Domains")]
 enum EvalDomain {
     Audio(eval_audio::Args),
+    Molecule(eval_molecule::Args),
 }
 
 impl Eval {
     pub(super) fn run(&self, settings: &Settings) -> Result<(), Failure> {
         match &self.domain {
             EvalDomain::Audio(args) => eval_audio::run(args, settings),
+            EvalDomain::Molecule(args) => eval_molecule::run(args, settings),
         }
     }
 }

@@ -5,19 +5,20 @@ pub(super) mod writer;
 
 use std::path::{Path, PathBuf};
 
-use langevin_engine::{Shard, sample, shard::Manifest};
+use langevin_core::solver::Solver;
+use langevin_engine::{Checkpoint, Shard, sample, shard::Manifest};
 use langevin_molecule::{
     Molecule, Point,
-    geometry::SymmetricRmsd,
+    geometry::{BoundsTable, SymmetricRmsd},
     io::{Columns, Entry, without_hydrogens, write_xyz},
-    task::{Conformer, Conformers, Generation, Job, Request, Trajectory},
+    task::{Conformer, Diffusion, Draw, Generation, Job, Published, Request, Trajectory, geodiff::Method},
 };
 use langevin_nn::Sampler as _;
 use serde::Serialize;
 
 use crate::{
     args::{SeedArg, ShardArg, WriteArgs},
-    molecule::{self, CheckpointArg},
+    molecule::{self, CheckpointArg, Opened},
     output,
     report::Failure,
     sampling::SamplingArgs,
@@ -71,12 +72,12 @@ pub(crate) struct Args {
     /// What to do with centres whose configuration is not given
     #[arg(long, value_enum, default_value = "keep")]
     stereo: Stereo,
-    /// Minimise restraints (learned lengths and angles, planes, contacts, handedness) after sampling
-    #[arg(long, value_enum, default_value = "bounds")]
-    relax: Relax,
-    /// Times that a conformer which fails a check is drawn again
-    #[arg(long, value_name = "N", default_value = "5", value_parser = values::whole(0..=1000))]
-    retry: u32,
+    /// Minimise restraints (learned lengths and angles, planes, contacts, handedness) after sampling [default: bounds; of GeoDiff none]
+    #[arg(long, value_enum)]
+    relax: Option<Relax>,
+    /// Times that a conformer which fails a check is drawn again [default: 5; of GeoDiff 0]
+    #[arg(long, value_name = "N", value_parser = values::whole(0..=1000))]
+    retry: Option<u32>,
     /// Strength with which conformers keep apart
     #[arg(long, value_name = "W", default_value = "0", value_parser = values::number(0.0..=10.0))]
     diversity: f64,
@@ -122,7 +123,8 @@ struct Effective {
     seed: u64,
     n: u32,
     level: String,
-    sampling: langevin_core::recipe::Sampling,
+    /// Solver, grid and steps; of GeoDiff's own sampler the steps.
+    sampling: serde_json::Value,
     network_evaluations: usize,
     relax: Relax,
     retry: u32,
@@ -139,9 +141,9 @@ struct Effective {
 struct Run<'a> {
     args: &'a Args,
     settings: &'a Settings,
-    model: &'a Conformers,
+    model: &'a dyn Draw,
+    bounds: &'a BoundsTable,
     request: &'a Request,
-    run: &'a langevin_core::recipe::Run,
     effective: &'a Effective,
     workers: langevin_engine::Workers,
     cancel: langevin_engine::Cancel,
@@ -180,38 +182,88 @@ pub(super) fn run(args: &Args, settings: &Settings) -> Result<(), Failure> {
     let held = args.fix.as_deref().zip(args.fix_atoms.as_deref()).map(|(path, list)| source::held(path, list)).transpose()?;
     let cancel = settings.cancel();
     let device = settings.open_device()?;
-    let (model, checkpoint) = molecule::open_conformers(&args.checkpoint.checkpoint, &device)?;
-    let level = match &args.level {
-        None => 0,
-        Some(name) => model.config.levels.iter().position(|level| level == name).ok_or_else(|| {
-            Failure::usage("level", format!("the checkpoint knows no level '{name}'"))
-                .help(format!("its levels are: {}", model.config.levels.join(", ")))
-        })?,
-    };
+    let (opened, checkpoint) = molecule::open(&args.checkpoint.checkpoint, &device)?;
     let seed = args.seed.chosen(None, settings);
+    match &opened {
+        Opened::Conformers(model) => {
+            let sampling = args.sampling.chosen(&model.config.sampling)?;
+            let run = model.run(&sampling)?;
+            settings.explain(&run.explain());
+            let level = level(args.level.as_deref(), &model.config.levels)?;
+            let draw = Diffusion { model, run: &run, level };
+            let told = Told { level: model.config.levels[level].clone(), sampling: to_json(&sampling)?, relax: Relax::Bounds, retry: 5 };
+            drive(args, settings, &draw, model.bounds(), &checkpoint, told, (seed, held, format, source, cancel))
+        }
+        Opened::GeoDiff(model) => {
+            if held.is_some() || args.diversity > 0.0 || args.level.is_some() {
+                return Err(Failure::usage("checkpoint", "GeoDiff takes no --fix, --diversity or --level").help("leave --checkpoint out to use ours"));
+            }
+            let method = match args.sampling.solver.as_deref().map(str::parse::<Solver>).transpose()? {
+                Some(solver) => Method::Solver(solver),
+                None => Method::Langevin,
+            };
+            let steps = args.sampling.steps.map_or_else(|| model.steps(), |n| n as usize);
+            let draw = Published { model, method, steps };
+            let sampling = serde_json::json!({ "method": args.sampling.solver.as_deref().unwrap_or("langevin"), "steps": steps });
+            let told = Told { level: String::new(), sampling, relax: Relax::None, retry: 0 };
+            drive(args, settings, &draw, &BoundsTable::default(), &checkpoint, told, (seed, held, format, source, cancel))
+        }
+    }
+}
+
+/// What a kind of model says of a run.
+struct Told {
+    level: String,
+    sampling: serde_json::Value,
+    /// What is done when the user does not say.
+    relax: Relax,
+    retry: u32,
+}
+
+/// What was read off the command line: seed, atoms to hold, form of the output, molecules, interruption.
+type Given = (u64, Option<(Vec<usize>, Vec<Point>)>, Format, Source, langevin_engine::Cancel);
+
+/// Number of a level of theory.
+fn level(name: Option<&str>, levels: &[String]) -> Result<usize, Failure> {
+    let Some(name) = name else { return Ok(0) };
+    levels.iter().position(|level| level == name).ok_or_else(|| {
+        Failure::usage("level", format!("the checkpoint knows no level '{name}'")).help(format!("its levels are: {}", levels.join(", ")))
+    })
+}
+
+fn to_json(value: &impl Serialize) -> Result<serde_json::Value, Failure> {
+    serde_json::to_value(value).map_err(|e| Failure::data("json", "the settings cannot be written").because(e))
+}
+
+fn drive(
+    args: &Args,
+    settings: &Settings,
+    model: &dyn Draw,
+    bounds: &BoundsTable,
+    checkpoint: &Checkpoint,
+    told: Told,
+    (seed, held, format, source, cancel): Given,
+) -> Result<(), Failure> {
+    let relax = args.relax.unwrap_or(told.relax);
     let request = Request {
         n: args.n,
-        level,
-        sampling: args.sampling.chosen(&model.config.sampling)?,
         seed,
-        retry: args.retry,
-        relax: if args.relax == Relax::Bounds { RELAX_STEPS } else { 0 },
-        guided: args.relax == Relax::Bounds,
+        retry: args.retry.unwrap_or(told.retry),
+        relax: if relax == Relax::Bounds { RELAX_STEPS } else { 0 },
+        guided: relax == Relax::Bounds,
         diversity: args.diversity,
     };
-    let run = model.run(&request.sampling)?;
-    settings.explain(&run.explain());
     let effective = Effective {
         version: env!("CARGO_PKG_VERSION"),
         checkpoint: checkpoint.header.config.name.clone(),
         checkpoint_hash: checkpoint.hash.clone(),
         seed,
         n: args.n,
-        level: model.config.levels[level].clone(),
-        sampling: request.sampling.clone(),
-        network_evaluations: run.nfe(),
-        relax: args.relax,
-        retry: args.retry,
+        level: told.level,
+        sampling: told.sampling,
+        network_evaluations: model.evaluations(),
+        relax,
+        retry: request.retry,
         stereo: args.stereo,
         diversity: args.diversity,
         max_rmsd_dup: args.max_rmsd_dup,
@@ -235,9 +287,9 @@ pub(super) fn run(args: &Args, settings: &Settings) -> Result<(), Failure> {
     let all = Run {
         args,
         settings,
-        model: &model,
+        model,
+        bounds,
         request: &request,
-        run: &run,
         effective: &effective,
         workers: settings.workers()?,
         cancel,
@@ -298,8 +350,7 @@ impl Run<'_> {
                 None => Ok(None),
                 Some((atoms, positions)) => source::held_of(&item.molecule, atoms, positions).map(Some),
             };
-            let table = self.model.bounds();
-            let job = held.and_then(|held| Job::new(&item.text, item.molecule.clone(), table, held).map_err(|e| e.to_string()));
+            let job = held.and_then(|held| Job::new(&item.text, item.molecule.clone(), self.bounds, held).map_err(|e| e.to_string()));
             match job {
                 Ok(job) => {
                     jobs.push(job);
@@ -312,9 +363,9 @@ impl Run<'_> {
             return Ok(());
         }
         let first = tally.molecules == 0 && self.args.trajectory.is_some();
-        let generation = Generation::new(self.model, self.request, self.run, &jobs, first.then_some(&self.trajectory));
+        let generation = Generation::new(self.model, self.request, &jobs, first.then_some(&self.trajectory));
         let rows = generation.rows();
-        let evaluations = u64::from(rows.end / generation.micro_batch()) * self.run.nfe() as u64;
+        let evaluations = u64::from(rows.end / generation.micro_batch()) * self.model.evaluations() as u64;
         let progress = self.settings.progress(evaluations, "evaluations");
         let conformers = sample(&generation, rows, &self.workers, &self.cancel, &|| progress.advance());
         progress.finish();

@@ -7,6 +7,7 @@ mod distill_audio;
 mod doctor;
 mod domains;
 mod eval_audio;
+mod eval_molecule;
 mod explain;
 mod gen_audio;
 mod gen_molecule;

@@ -4,8 +4,6 @@ use std::path::{Path, PathBuf};
 
 use langevin_engine::{Checkpoint, RunConfig};
 use langevin_molecule::{
-    Molecule,
-    chem::stereo,
     config::{ConformerConfig, ModelConfig},
     data::{Example, Examples, Mixture},
     geometry::BoundsTable,
@@ -75,9 +73,7 @@ pub(super) fn run(args: &Args, settings: &Settings) -> Result<(), Failure> {
             args.run.drive(&task, &config, initial.as_ref(), settings)
         }
         ModelConfig::Geodiff(model) => {
-            let read =
-                |paths: &[PathBuf]| Ok::<_, Failure>(paths.iter().map(|path| records(path)).collect::<Result<Vec<_>, _>>()?.concat());
-            let task = GeoDiffTask::new(&model, seed, &read(&args.data)?, &read(&args.valid)?)?;
+            let task = GeoDiffTask::new(&model, seed, &all(&args.data)?, &all(&args.valid)?)?;
             args.run.drive(&task, &config, initial.as_ref(), settings)
         }
         ModelConfig::Denovo(model) => denovo(args, model, config, initial.as_ref(), settings),
@@ -125,28 +121,12 @@ fn strings(paths: &[PathBuf], settings: &Settings) -> Result<Vec<String>, Failur
 
 /// Reads a file of conformers.
 fn records(path: &Path) -> Result<Vec<Record>, Failure> {
-    let mut records = JsonlReader::open(path)?.collect::<Result<Vec<Record>, _>>()?;
-    for record in &mut records {
-        // The string tells the configuration of centres and double bonds; where it orders atoms otherwise, the positions do.
-        match Molecule::from_smiles(&record.smiles) {
-            Ok(told) if same_atoms(&told, &record.molecule) => record.molecule = told,
-            _ => {
-                let perceived = record.conformers.first().map(|positions| stereo::from_positions(&record.molecule, positions));
-                (record.molecule.centres, record.molecule.double_bonds) = perceived.unwrap_or_default();
-            }
-        }
-    }
-    Ok(records)
+    Ok(JsonlReader::open(path)?.collect::<Result<_, _>>()?)
 }
 
-/// Whether two graphs have the same elements and bonds at the same places.
-fn same_atoms(a: &Molecule, b: &Molecule) -> bool {
-    let pairs = |m: &Molecule| {
-        let mut pairs: Vec<_> = m.bonds.iter().map(|bond| (bond.atoms[0].min(bond.atoms[1]), bond.atoms[0].max(bond.atoms[1]))).collect();
-        pairs.sort_unstable();
-        pairs
-    };
-    a.atoms.iter().map(|atom| atom.element).eq(b.atoms.iter().map(|atom| atom.element)) && pairs(a) == pairs(b)
+/// Reads several files of conformers.
+fn all(paths: &[PathBuf]) -> Result<Vec<Record>, Failure> {
+    Ok(paths.iter().map(|path| records(path)).collect::<Result<Vec<_>, _>>()?.concat())
 }
 
 /// Molecules of a file as examples.

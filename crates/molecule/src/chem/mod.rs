@@ -1,6 +1,7 @@
 //! Chemistry of the graph: valence, rings, aromaticity, hybridisation, symmetry, stereo.
 
 pub mod aromatic;
+mod bridges;
 mod cycles;
 pub mod hybrid;
 pub(crate) mod kekulise;

@@ -1,9 +1,9 @@
 //! Configurations: which are real, which are missing, and whether a geometry has them.
 
-use super::{Rings, ranks, refine::plain_hydrogen};
+use super::{Rings, bridges::Bridges, ranks, refine::plain_hydrogen};
 use crate::{Centre, DoubleBond, Element, Molecule, Point};
 
-/// Least magnitude of the triple product of unit vectors at a centre that counts as tetrahedral (0.77 when ideal).
+/// Least magnitude of [`volume`] that counts as tetrahedral (0.77 when ideal).
 pub const MIN_VOLUME: f64 = 0.1;
 /// Least magnitude of the cosine of a double bond's dihedral angle that counts as cis or trans.
 pub const MIN_COSINE: f64 = 0.5;
@@ -21,11 +21,16 @@ pub struct Unspecified {
     pub double_bonds: Vec<usize>,
 }
 
-/// Triple product of the unit vectors from a centre to its first three neighbours: between -1 and 1, positive as [`Centre::positive`].
+/// Mean triple product of the unit vectors from a centre to three of its neighbours at a time: between -1 and 1, positive as
+/// [`Centre::positive`]. One of four triples alone may lie in a plane with the centre, where small rings meet.
 pub fn volume(centre: &Centre, positions: &[Point]) -> f64 {
     let c = positions[centre.atom];
     let unit = |k: usize| normalised(minus(positions[centre.neighbours[k]], c));
-    dot(unit(0), cross(unit(1), unit(2)))
+    let triple = |i: usize, j: usize, k: usize| dot(unit(i), cross(unit(j), unit(k)));
+    match centre.neighbours.len() {
+        4 => (triple(0, 1, 2) - triple(0, 1, 3) + triple(0, 2, 3) - triple(1, 2, 3)) / 4.0,
+        _ => triple(0, 1, 2),
+    }
 }
 
 /// Cosine of the dihedral angle between the two ends of a double bond: 1 is cis, -1 trans.
@@ -54,7 +59,7 @@ pub fn from_positions(molecule: &Molecule, positions: &[Point]) -> (Vec<Centre>,
     let rings = Rings::new(molecule);
     let sites = Sites::new(molecule, &rings);
     let mut seen = molecule.clone();
-    seen.centres = sites.centres.iter().map(|&a| sites.centre(a)).collect();
+    seen.centres = sites.lasting(&rings).map(|a| sites.centre(a)).collect();
     seen.centres.retain_mut(|centre| {
         let volume = volume(centre, positions);
         centre.positive = volume > 0.0;
@@ -67,6 +72,10 @@ pub fn from_positions(molecule: &Molecule, positions: &[Point]) -> (Vec<Centre>,
         cosine.abs() >= MIN_COSINE
     });
     clean(&mut seen, &rings);
+    // What the other bridgehead says already needs no lone pair to say it again.
+    let bridges = Bridges::new(&rings);
+    let given: Vec<usize> = seen.centres.iter().filter(|c| c.neighbours.len() == 4).map(|c| c.atom).collect();
+    seen.centres.retain(|c| c.neighbours.len() == 4 || !bridges.partners(c.atom).any(|b| given.contains(&b)));
     (seen.centres, seen.double_bonds)
 }
 
@@ -74,7 +83,10 @@ pub fn from_positions(molecule: &Molecule, positions: &[Point]) -> (Vec<Centre>,
 pub fn unspecified(molecule: &Molecule) -> Unspecified {
     let rings = Rings::new(molecule);
     let sites = Sites::new(molecule, &rings);
-    let open_centres: Vec<usize> = sites.centres.iter().copied().filter(|a| molecule.centres.iter().all(|c| c.atom != *a)).collect();
+    let bridges = Bridges::new(&rings);
+    // A bridgehead of a small ring system follows from the other one.
+    let settled = |a: usize| molecule.centres.iter().any(|c| c.atom == a || bridges.partners(a).any(|b| c.atom == b));
+    let open_centres: Vec<usize> = sites.lasting(&rings).filter(|a| !settled(*a)).collect();
     let given = |k: &usize| {
         let pair = molecule.bonds[*k].atoms;
         molecule.double_bonds.iter().any(|d| d.atoms == pair || d.atoms == [pair[1], pair[0]])
@@ -103,6 +115,9 @@ pub fn unspecified(molecule: &Molecule) -> Unspecified {
         for (k, &b) in open_doubles.iter().enumerate() {
             guess.double_bonds.push(DoubleBond { cis: bit(open_centres.len() + k), ..sites.double(molecule, b) });
         }
+        if bridges.strained(&guess) {
+            continue;
+        }
         clean(&mut guess, &rings);
         found.centres.extend(guess.centres.iter().map(|c| c.atom).filter(|a| open_centres.contains(a)));
         let bonds = guess.double_bonds.iter().filter_map(|d| open_doubles.iter().find(|k| molecule.bonds[**k].atoms == d.atoms));
@@ -116,7 +131,7 @@ pub fn unspecified(molecule: &Molecule) -> Unspecified {
 }
 
 /// Stereoisomers of a molecule: what is given stays, what is unspecified takes every value. At most `max`, without duplicates, in a
-/// fixed order; the molecule itself where nothing is open. Strained combinations are not sorted out.
+/// fixed order; the molecule itself where nothing is open. Bridgeheads of small rings are not turned inwards.
 pub fn enumerate(molecule: &Molecule, max: usize) -> Vec<Molecule> {
     let open = unspecified(molecule);
     let count = open.centres.len() + open.double_bonds.len();
@@ -125,6 +140,7 @@ pub fn enumerate(molecule: &Molecule, max: usize) -> Vec<Molecule> {
     }
     let rings = Rings::new(molecule);
     let sites = Sites::new(molecule, &rings);
+    let bridges = Bridges::new(&rings);
     let trials = if count < 16 { 1 << count } else { 1_usize << 16 }.min(max.saturating_mul(64));
     let mut isomers = Vec::new();
     let mut known = std::collections::BTreeSet::new();
@@ -136,6 +152,9 @@ pub fn enumerate(molecule: &Molecule, max: usize) -> Vec<Molecule> {
         }
         for (k, &b) in open.double_bonds.iter().enumerate() {
             isomer.double_bonds.push(DoubleBond { cis: bit(open.centres.len() + k), ..sites.double(molecule, b) });
+        }
+        if bridges.strained(&isomer) {
+            continue;
         }
         clean(&mut isomer, &rings);
         if known.insert(ranks::certificate(&isomer)) {
@@ -182,13 +201,17 @@ pub(crate) fn clean(molecule: &mut Molecule, rings: &Rings) {
     }
     // One at a time, in an order that does not depend on the numbering: dropping one loses nothing, as both values are the same
     // molecule while the others are known.
+    if doubtful.is_empty() {
+        return;
+    }
+    let bridges = Bridges::new(rings);
     while !doubtful.is_empty() {
         let ranks = ranks::canonical(molecule);
         doubtful.sort_by_key(|doubt| match doubt {
             Doubt::Centre(a) => (0, ranks[*a], 0),
             Doubt::Double([a, b]) => (1, ranks[*a].min(ranks[*b]), ranks[*a].max(ranks[*b])),
         });
-        let Some(idle) = doubtful.iter().position(|doubt| is_idle(molecule, rings, *doubt, &doubtful)) else { return };
+        let Some(idle) = doubtful.iter().position(|doubt| is_idle(molecule, rings, &bridges, *doubt, &doubtful)) else { return };
         match doubtful.remove(idle) {
             Doubt::Centre(a) => molecule.centres.retain(|centre| centre.atom != a),
             Doubt::Double(pair) => molecule.double_bonds.retain(|double| double.atoms != pair),
@@ -196,29 +219,30 @@ pub(crate) fn clean(molecule: &mut Molecule, rings: &Rings) {
     }
 }
 
-/// Whether the inversion of `doubt` gives the same molecule. In a ring it must do so for either value of every other doubtful centre of
-/// that ring: of 1,3,5-trimethylcyclohexane all three centres stay, although only their relation matters.
-fn is_idle(molecule: &mut Molecule, rings: &Rings, doubt: Doubt, doubtful: &[Doubt]) -> bool {
-    if !same_inverted(molecule, doubt) {
+/// Whether the inversion of `doubt` gives the same molecule; bridgeheads of small rings are inverted together. In a ring it must do so for
+/// either value of every other doubtful centre of that ring: of 1,3,5-trimethylcyclohexane all three centres stay, although only their
+/// relation matters.
+fn is_idle(molecule: &mut Molecule, rings: &Rings, bridges: &Bridges, doubt: Doubt, doubtful: &[Doubt]) -> bool {
+    if !same_inverted(molecule, bridges, doubt) {
         return false;
     }
     let Doubt::Centre(a) = doubt else { return true };
     doubtful.iter().all(|other| match *other {
         Doubt::Centre(b) if b != a && rings.shared_size(a, b).is_some() => {
-            other.invert(molecule);
-            let same = same_inverted(molecule, doubt);
-            other.invert(molecule);
+            other.invert(molecule, bridges);
+            let same = same_inverted(molecule, bridges, doubt);
+            other.invert(molecule, bridges);
             same
         }
         _ => true,
     })
 }
 
-fn same_inverted(molecule: &mut Molecule, doubt: Doubt) -> bool {
+fn same_inverted(molecule: &mut Molecule, bridges: &Bridges, doubt: Doubt) -> bool {
     let before = ranks::certificate(molecule);
-    doubt.invert(molecule);
+    doubt.invert(molecule, bridges);
     let same = ranks::certificate(molecule) == before;
-    doubt.invert(molecule);
+    doubt.invert(molecule, bridges);
     same
 }
 
@@ -229,9 +253,12 @@ enum Doubt {
 }
 
 impl Doubt {
-    fn invert(self, molecule: &mut Molecule) {
+    fn invert(self, molecule: &mut Molecule, bridges: &Bridges) {
         match self {
-            Self::Centre(a) => molecule.centres.iter_mut().filter(|c| c.atom == a).for_each(|c| c.positive = !c.positive),
+            Self::Centre(a) => {
+                let group = bridges.group(molecule, a);
+                molecule.centres.iter_mut().filter(|c| group.contains(&c.atom)).for_each(|c| c.positive = !c.positive);
+            }
             Self::Double(pair) => molecule.double_bonds.iter_mut().filter(|d| d.atoms == pair).for_each(|d| d.cis = !d.cis),
         }
     }
@@ -243,16 +270,24 @@ struct Sites {
     centres: Vec<usize>,
     doubles: Vec<usize>,
     plain: Vec<bool>,
+    nitrogen: Vec<bool>,
 }
 
 impl Sites {
     fn new(molecule: &Molecule, rings: &Rings) -> Self {
         let adjacency = molecule.adjacency();
         let plain: Vec<bool> = (0..molecule.atoms.len()).map(|a| plain_hydrogen(molecule, &adjacency, a)).collect();
-        let mut sites = Self { adjacency, centres: Vec::new(), doubles: Vec::new(), plain };
+        let nitrogen = molecule.atoms.iter().map(|atom| atom.element == Element::N).collect();
+        let mut sites = Self { adjacency, centres: Vec::new(), doubles: Vec::new(), plain, nitrogen };
         sites.centres = (0..molecule.atoms.len()).filter(|&a| sites.tetrahedral(molecule, rings, a)).collect();
         sites.doubles = (0..molecule.bonds.len()).filter(|&k| sites.rigid(molecule, rings, k)).collect();
         sites
+    }
+
+    /// Centres that keep their configuration: all but the nitrogens of aziridines, which invert freely.
+    fn lasting<'a>(&'a self, rings: &'a Rings) -> impl Iterator<Item = usize> + 'a {
+        let centres = self.centres.iter().copied();
+        centres.filter(|&a| !self.nitrogen[a] || self.adjacency[a].len() == 4 || bridgehead(rings, &self.adjacency[a], a))
     }
 
     fn neighbours(&self, a: usize) -> Vec<usize> {

@@ -8,7 +8,7 @@ use super::{
     table::BoundsTable,
     vector::{cross, dot, sub},
 };
-use crate::{Element, Molecule, Point, chem::Rings};
+use crate::{Centre, Element, Molecule, Point, chem::Rings};
 
 /// Stiffness of bonds, 1-3 pairs, 1-4 pairs and clashes, per square angstrom. One unit of energy is about a kcal/mol.
 const STIFFNESS: [f64; 4] = [300.0, 100.0, 10.0, 20.0];
@@ -17,9 +17,8 @@ const FLATNESS: f64 = 20.0;
 const CHIRALITY: f64 = 20.0;
 /// Volume (of the parallelepiped, cubic angstrom) that counts as flat: about 5 degrees out of the plane.
 const FLAT: f64 = 0.15;
-/// Least volume of a centre as a share of the product of its bond lengths, elsewhere and where rings meet: the ideal tetrahedron has 0.77,
-/// centres between four-rings far less.
-const LEAST_VOLUME: [f64; 2] = [0.4, 0.25];
+/// Least volume of a centre as a share of the product of three bond lengths; the ideal tetrahedron has 0.77.
+const LEAST_VOLUME: f64 = 0.4;
 /// Rings up to this size strain the atoms that they share.
 const STRAINED: usize = 5;
 
@@ -67,10 +66,7 @@ impl Restraints {
         let rings = Rings::new(molecule);
         let strained = |atom: usize| rings.of_atom(atom).len() > 1 && rings.atom_size(atom).is_some_and(|size| size <= STRAINED);
         let mut solids = flat_groups(molecule, &environment, &strained);
-        for centre in &molecule.centres {
-            let share = LEAST_VOLUME[usize::from(strained(centre.atom))];
-            solids.extend(chiral_volumes(centre, &bounds, share));
-        }
+        solids.extend(molecule.centres.iter().filter_map(|centre| chiral_volume(centre, &bounds)));
         Self { atoms: molecule.atoms.len(), spans, solids, configurations: Configurations::new(molecule) }
     }
 
@@ -182,25 +178,22 @@ fn flat_groups(molecule: &Molecule, environment: &Environment<'_>, strained: &im
     solids
 }
 
-/// The volumes of the neighbours of a centre taken by three, with the sign each has.
-fn chiral_volumes(centre: &crate::Centre, bounds: &Bounds, share: f64) -> Vec<Solid> {
-    let triples: &[([usize; 3], f64)] = match centre.neighbours.len() {
-        3 => &[([0, 1, 2], 1.0)],
-        4 => &[([0, 1, 2], 1.0), ([0, 1, 3], -1.0), ([0, 2, 3], 1.0), ([1, 2, 3], -1.0)],
-        _ => &[],
+/// The volume of a centre with three neighbours, or of the tetrahedron of four: that has four times the volume of a centre with three of
+/// them, and unlike this it cannot vanish where small rings meet.
+fn chiral_volume(centre: &Centre, bounds: &Bounds) -> Option<Solid> {
+    let (atoms, times) = match centre.neighbours[..] {
+        [a, b, c] => ([centre.atom, a, b, c], 1.0),
+        [a, b, c, d] => ([d, a, b, c], 4.0),
+        _ => return None,
     };
-    let solid = |(triple, sign): &([usize; 3], f64)| {
-        let [a, b, c] = triple.map(|k| centre.neighbours[k]);
-        let length = |k: usize| {
-            let pair = bounds.of(centre.atom, k);
-            (pair.lower + pair.upper) / 2.0
-        };
-        let least = share * length(a) * length(b) * length(c);
-        let positive = (*sign > 0.0) == centre.positive;
-        let (lower, upper) = if positive { (least, f64::INFINITY) } else { (f64::NEG_INFINITY, -least) };
-        Solid { atoms: [centre.atom, a, b, c], lower, upper, stiffness: CHIRALITY }
+    let length = |k: &usize| {
+        let pair = bounds.of(centre.atom, *k);
+        (pair.lower + pair.upper) / 2.0
     };
-    triples.iter().map(solid).collect()
+    let mean = centre.neighbours.iter().map(length).product::<f64>().powf(3.0 / centre.neighbours.len() as f64);
+    let least = times * LEAST_VOLUME * mean;
+    let (lower, upper) = if centre.positive { (least, f64::INFINITY) } else { (f64::NEG_INFINITY, -least) };
+    Some(Solid { atoms, lower, upper, stiffness: CHIRALITY / times })
 }
 
 #[cfg(test)]

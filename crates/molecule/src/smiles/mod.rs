@@ -1,6 +1,6 @@
 //! SMILES, read and written as OpenSMILES and RDKit understand them.
 //!
-//! A string that RDKit rejects is an error with the column of what is wrong. Beyond that, contradictory bond marks (`F/C(/Cl)=C/F`,
+//! A string that RDKit rejects is an error with the column of what is wrong. Beyond that, contradictory bond marks (`F/C(\Cl)=C/F`,
 //! `C-1CC=1`), stereo classes other than tetrahedral and RDKit's own bonds (`~`, `->`) are errors here, because nobody can tell which
 //! molecule was meant. Neutral five-valent nitro groups, azides and perchlorates are read as their charged forms, as RDKit does.
 

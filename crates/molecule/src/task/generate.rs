@@ -2,14 +2,12 @@
 
 use std::ops::{ControlFlow, Range};
 
-use langevin_core::{
-    Philox,
-    recipe::{Run, Sampling},
-};
+use langevin_core::{Philox, recipe::Run};
 use langevin_nn::Sampler;
 
 use super::{
     conformer::{Conformers, MICRO_BATCH},
+    geodiff::{self, GeoDiff, Method},
     steer::{Held, Steer, Trajectory},
 };
 use crate::{
@@ -21,15 +19,90 @@ use crate::{
 /// Step along the gradient of restraints on the way, in angstrom^2 per unit of their energy.
 const PULL: f64 = 0.002;
 
+/// A model with its way of sampling: what makes positions of one fragment.
+pub trait Draw: Sync {
+    /// Network evaluations of a conformer.
+    fn evaluations(&self) -> usize;
+
+    /// Conformers `samples` (a whole micro-batch) of a molecule of at least two atoms, positions in angstrom.
+    ///
+    /// # Errors
+    /// What the model or the core refuses.
+    fn draw(
+        &self,
+        molecule: &Molecule,
+        features: &Features,
+        samples: Range<u32>,
+        noise: Philox,
+        steer: Steer<'_>,
+        observe: &dyn Fn() -> ControlFlow<()>,
+    ) -> Result<ControlFlow<(), Vec<Vec<Point>>>>;
+}
+
+/// The conformer model along a run, at a level of theory (a number of its config's).
+#[derive(Debug)]
+pub struct Diffusion<'a> {
+    /// The model.
+    pub model: &'a Conformers,
+    /// The run.
+    pub run: &'a Run,
+    /// The level of theory.
+    pub level: usize,
+}
+
+impl Draw for Diffusion<'_> {
+    fn evaluations(&self) -> usize {
+        self.run.nfe()
+    }
+
+    fn draw(
+        &self,
+        _molecule: &Molecule,
+        features: &Features,
+        samples: Range<u32>,
+        noise: Philox,
+        steer: Steer<'_>,
+        observe: &dyn Fn() -> ControlFlow<()>,
+    ) -> Result<ControlFlow<(), Vec<Vec<Point>>>> {
+        self.model.sample(features, self.level, samples, self.run, noise, steer, observe)
+    }
+}
+
+/// GeoDiff by one of its samplers. It takes no steering.
+#[derive(Debug)]
+pub struct Published<'a> {
+    /// The model.
+    pub model: &'a GeoDiff,
+    /// Langevin dynamics, or a solver.
+    pub method: Method,
+    /// Steps.
+    pub steps: usize,
+}
+
+impl Draw for Published<'_> {
+    fn evaluations(&self) -> usize {
+        self.steps
+    }
+
+    fn draw(
+        &self,
+        molecule: &Molecule,
+        _features: &Features,
+        samples: Range<u32>,
+        noise: Philox,
+        _steer: Steer<'_>,
+        observe: &dyn Fn() -> ControlFlow<()>,
+    ) -> Result<ControlFlow<(), Vec<Vec<Point>>>> {
+        let requests: Vec<_> = samples.map(|sample| geodiff::Request { molecule, noise, sample }).collect();
+        self.model.sample(&requests, self.method, self.steps, observe)
+    }
+}
+
 /// How to make conformers.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Request {
     /// Conformers of each molecule.
     pub n: u32,
-    /// Level of theory, as a number of the checkpoint's.
-    pub level: usize,
-    /// How noise becomes a conformer.
-    pub sampling: Sampling,
     /// Seed.
     pub seed: u64,
     /// Times that a conformer which fails a check is drawn again.
@@ -143,25 +216,23 @@ struct Drawn {
 }
 
 /// Jobs bound to a model: the engine's sampler. Rows are conformers, every molecule's a whole number of micro-batches.
-#[derive(Debug)]
 pub struct Generation<'a> {
-    model: &'a Conformers,
+    model: &'a dyn Draw,
     request: &'a Request,
-    run: &'a Run,
     jobs: &'a [Job],
     trajectory: Option<&'a Trajectory>,
 }
 
+impl std::fmt::Debug for Generation<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Generation").field("request", &self.request).field("jobs", &self.jobs.len()).finish_non_exhaustive()
+    }
+}
+
 impl<'a> Generation<'a> {
-    /// Binds jobs to a model; `run` is that of the request's sampling. Estimates of the first conformer go to `trajectory`.
-    pub const fn new(
-        model: &'a Conformers,
-        request: &'a Request,
-        run: &'a Run,
-        jobs: &'a [Job],
-        trajectory: Option<&'a Trajectory>,
-    ) -> Self {
-        Self { model, request, run, jobs, trajectory }
+    /// Binds jobs to a model. Estimates of the first conformer go to `trajectory`.
+    pub const fn new(model: &'a dyn Draw, request: &'a Request, jobs: &'a [Job], trajectory: Option<&'a Trajectory>) -> Self {
+        Self { model, request, jobs, trajectory }
     }
 
     /// Rows of the engine's batch: those of all jobs.
@@ -205,7 +276,7 @@ impl<'a> Generation<'a> {
                 held: fragment.held.as_ref(),
                 trajectory: trajectory.filter(|_| attempt == 0),
             };
-            let found = self.model.sample(&fragment.features, self.request.level, samples.clone(), self.run, noise, steer, observe)?;
+            let found = self.model.draw(&fragment.molecule, &fragment.features, samples.clone(), noise, steer, observe)?;
             let ControlFlow::Continue(found) = found else { return Ok(ControlFlow::Break(())) };
             for (slot, positions) in best.iter_mut().zip(found) {
                 if slot.as_ref().is_some_and(|(drawn, _)| drawn.validity.valid()) {

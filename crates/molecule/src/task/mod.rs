@@ -8,6 +8,6 @@ mod steer;
 mod train_conformer;
 
 pub use conformer::Conformers;
-pub use generate::{Conformer, Generation, Job, Request};
+pub use generate::{Conformer, Diffusion, Draw, Generation, Job, Published, Request};
 pub use steer::{Held, Steer, Trajectory};
 pub use train_conformer::ConformerTask;

@@ -154,16 +154,9 @@ fn wedged(molecule: &Molecule, positions: &[Point], wedges: &[(usize, bool)]) ->
             }
         }
         let neighbours: Vec<usize> = adjacency[atom].iter().map(|e| e.0).collect();
-        // The wedge may be any of the neighbours, so all of them have a say: leaving out each in turn gives volumes of alternating sign.
-        let without = |k: usize| {
-            let rest = neighbours.iter().enumerate().filter(|(j, _)| *j != k).map(|e| *e.1).collect();
-            stereo::volume(&Centre { atom, neighbours: rest, positive: true }, &local)
-        };
-        let volume = match neighbours.len() {
-            3 => without(3),
-            _ => without(3) - without(2) + without(1) - without(0),
-        };
-        let centre = Centre { atom, neighbours, positive: volume > 0.0 };
+        let mut centre = Centre { atom, neighbours, positive: true };
+        let volume = stereo::volume(&centre, &local);
+        centre.positive = volume > 0.0;
         if volume.abs() >= stereo::MIN_VOLUME / 2.0 {
             centres.push(centre);
         }
