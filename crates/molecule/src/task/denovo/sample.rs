@@ -115,11 +115,13 @@ impl Denovo {
     ) -> Result<ControlFlow<(), (Vec<String>, DenovoReport)>> {
         let drawing = self.drawing(request)?;
         let mut collector = Collector::new(request.count, request.heavy.clone(), request.formula.clone(), &self.known);
+        // Draws are numbered by 32 bits.
+        let most_drawn = request.most_drawn.min((u32::MAX - MICRO_BATCH) as usize);
         let mut next = 0;
         while !collector.is_full() {
-            let left = request.most_drawn - collector.report().drawn;
+            let left = most_drawn - collector.report().drawn;
             if left == 0 {
-                return Err(Error::TooFew { found: collector.report().unique, wanted: request.count, drawn: request.most_drawn });
+                return Err(Error::TooFew { found: collector.report().unique, wanted: request.count, drawn: most_drawn });
             }
             match drawing.sample(next..next + MICRO_BATCH, observe) {
                 ControlFlow::Continue(strings) => strings.iter().take(left).for_each(|smiles| collector.offer(smiles)),
