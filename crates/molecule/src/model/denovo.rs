@@ -1,7 +1,7 @@
-//! New molecules as strings: a transformer that says of each hidden token of a SMILES what it was (D3PM with absorbing states, Austin et
+//! New molecules as sequences of tokens: a transformer that says of each hidden token what it was (D3PM with absorbing states, Austin et
 //! al. 2021, arXiv:2107.03006).
 
-mod tokens;
+mod code;
 
 use burn::{
     module::Module,
@@ -15,7 +15,7 @@ use langevin_nn::{
 };
 use serde::{Deserialize, Serialize};
 
-pub use tokens::{Vocabulary, is_heavy, tokens};
+pub use code::Vocabulary;
 
 use crate::{Error, Result};
 
@@ -38,7 +38,7 @@ pub struct DenovoConfig {
     pub condition: usize,
     /// Steps `T` of the process; the probability that a token is hidden grows evenly to 1.
     pub steps: usize,
-    /// Longest string, in tokens; longer ones are left out of training.
+    /// Longest sequence, in tokens; longer ones are left out of training.
     pub max_length: usize,
     /// Most heavy atoms that the network tells apart; larger molecules count as these.
     pub max_heavy: usize,

@@ -13,7 +13,10 @@ use burn::{
     tensor::{Device, IndexingUpdateOp, Int, Tensor, TensorData, activation},
 };
 use langevin_core::schedule::{Table, betas};
-use langevin_nn::{Init, fused::linear};
+use langevin_nn::{
+    Init,
+    fused::{Activation, linear, linear_activated, linear_added},
+};
 use serde::{Deserialize, Serialize};
 
 pub use batch::{PairBatch, Skeleton};
@@ -233,22 +236,19 @@ impl Interaction {
     }
 
     fn forward(&self, h: Tensor<2>, edges: Tensor<2>, ends: &[Tensor<1, Int>; 2]) -> Tensor<2> {
-        let weights = linear(&self.filter[1], shifted_softplus(linear(&self.filter[0], edges)));
+        // SchNet's activation is `ln(1 + e^x) - ln 2`.
+        let activated = |layer: &Linear, x: Tensor<2>| linear_activated(layer, Activation::Softplus, x) - std::f64::consts::LN_2;
+        let weights = linear(&self.filter[1], activated(&self.filter[0], edges));
         let x = linear(&self.into, h.clone());
         let message = |from: usize| x.clone().select(0, ends[from].clone()) * weights.clone();
         let gathered = scatter(x.zeros_like(), ends, [message(1), message(0)]);
-        h + linear(&self.last, shifted_softplus(linear(&self.out, gathered)))
+        linear_added(&self.last, activated(&self.out, gathered), h)
     }
 }
 
 /// `onto`, with each message added to the row of the atom that hears it.
 fn scatter(onto: Tensor<2>, ends: &[Tensor<1, Int>; 2], messages: [Tensor<2>; 2]) -> Tensor<2> {
     ends.iter().zip(messages).fold(onto, |onto, (to, message)| onto.select_assign(0, to.clone(), message, IndexingUpdateOp::Add))
-}
-
-/// `ln(1 + e^x) - ln 2`.
-fn shifted_softplus(x: Tensor<2>) -> Tensor<2> {
-    activation::log_sigmoid(x.neg()).neg() - std::f64::consts::LN_2
 }
 
 fn ints(values: impl ExactSizeIterator<Item = i32>, device: &Device) -> Tensor<1, Int> {

@@ -24,6 +24,8 @@ pub enum Activation {
     Tanh,
     /// `1 / (1 + e^-x)`.
     Sigmoid,
+    /// `ln(1 + e^x)`.
+    Softplus,
     /// `e^x`; 0 below `e^-87.33` and infinity above `e^88.37`.
     Exp,
 }
@@ -57,6 +59,7 @@ impl Activation {
             Self::Gelu => activation::gelu(x),
             Self::Tanh => x.tanh(),
             Self::Sigmoid => activation::sigmoid(x),
+            Self::Softplus => activation::softplus(x, 1.0),
             Self::Exp => x.exp(),
         }
     }
@@ -68,6 +71,7 @@ impl Activation {
             Self::Gelu => gelu_forward(x),
             Self::Tanh => tanh_forward(x),
             Self::Sigmoid => sigmoid_forward(x),
+            Self::Softplus => softplus_forward(x),
             Self::Exp => exp_forward(x),
         }
     }
@@ -79,6 +83,7 @@ impl Activation {
             Self::Gelu => gelu_backward(x, gradient),
             Self::Tanh => tanh_backward(x, gradient),
             Self::Sigmoid => sigmoid_backward(x, gradient),
+            Self::Softplus => softplus_backward(x, gradient),
             Self::Exp => exp_backward(x, gradient),
         }
     }
@@ -169,6 +174,18 @@ wide! {
             let s = sigmoid(x);
             *g *= s * (1.0 - s);
         }
+    }
+}
+
+wide! {
+    fn softplus_forward(x: &mut [f32]) {
+        x.iter_mut().for_each(|x| *x = vector::softplus(*x));
+    }
+}
+
+wide! {
+    fn softplus_backward(x: &[f32], gradient: &mut [f32]) {
+        gradient.iter_mut().zip(x).for_each(|(g, &x)| *g *= sigmoid(x));
     }
 }
 

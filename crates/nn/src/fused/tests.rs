@@ -106,7 +106,7 @@ fn turned<const D: usize>(x: &Tensor<1>, dims: [usize; D], first: usize, second:
 
 #[test]
 fn activations() {
-    for activation in [Activation::Silu, Activation::Gelu, Activation::Tanh, Activation::Sigmoid, Activation::Exp] {
+    for activation in [Activation::Silu, Activation::Gelu, Activation::Tanh, Activation::Sigmoid, Activation::Softplus, Activation::Exp] {
         for len in [0, 1, 37, 40_001] {
             check(&format!("{activation:?}"), &[len], &|x| activation.apply(x[0].clone()), &|x| activation.composed(x[0].clone()));
         }
@@ -318,7 +318,7 @@ fn other_precisions_are_composed() {
         assert_eq!(theirs.dtype(), DType::F64, "composed");
         close(&host(ours), &host(theirs.cast(DType::F32)), "composed");
     };
-    for activation in [Activation::Silu, Activation::Gelu, Activation::Tanh, Activation::Sigmoid, Activation::Exp] {
+    for activation in [Activation::Silu, Activation::Gelu, Activation::Tanh, Activation::Sigmoid, Activation::Softplus, Activation::Exp] {
         same(activation.apply(x.clone()), activation.apply(wide(x.clone())));
     }
     same(Gate::Tanh.apply(x.clone(), 2), Gate::Tanh.apply(wide(x.clone()), 2));

@@ -115,11 +115,13 @@ impl Denovo {
     ) -> Result<ControlFlow<(), (Vec<String>, DenovoReport)>> {
         let drawing = self.drawing(request)?;
         let mut collector = Collector::new(request.count, request.heavy.clone(), request.formula.clone(), &self.known);
+        // Draws are numbered by 32 bits.
+        let most_drawn = request.most_drawn.min((u32::MAX - MICRO_BATCH) as usize);
         let mut next = 0;
         while !collector.is_full() {
-            let left = request.most_drawn - collector.report().drawn;
+            let left = most_drawn - collector.report().drawn;
             if left == 0 {
-                return Err(Error::TooFew { found: collector.report().unique, wanted: request.count, drawn: request.most_drawn });
+                return Err(Error::TooFew { found: collector.report().unique, wanted: request.count, drawn: most_drawn });
             }
             match drawing.sample(next..next + MICRO_BATCH, observe) {
                 ControlFlow::Continue(strings) => strings.iter().take(left).for_each(|smiles| collector.offer(smiles)),
@@ -202,7 +204,7 @@ impl Sampler for Drawing<'_> {
         MICRO_BATCH
     }
 
-    /// Strings have clocks of their own: those of one length are shown to the network together, each at the time of its next token.
+    /// SMILES, empty where tokens lead nowhere. Sequences have clocks of their own: those of one length are shown to the network together, each at the time of its next token.
     fn sample(&self, rows: Range<u32>, observe: &dyn Fn() -> ControlFlow<()>) -> ControlFlow<(), Vec<String>> {
         let mut drafts: Vec<Draft> = rows.map(|row| self.draft(row)).collect();
         loop {
@@ -218,7 +220,7 @@ impl Sampler for Drawing<'_> {
                 observe()?;
             }
         }
-        ControlFlow::Continue(drafts.iter().map(|draft| self.model.vocabulary.decode(&draft.tokens)).collect())
+        ControlFlow::Continue(drafts.iter().map(|draft| self.model.vocabulary.decode(&draft.tokens).unwrap_or_default()).collect())
     }
 
     fn finish(&self, _: u32, raw: String) -> String {

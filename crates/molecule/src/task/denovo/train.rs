@@ -60,7 +60,8 @@ impl DenovoTask {
     /// Strings to learn and to validate on; the config's tokens must be filled in. Rows of a step come in groups of `group` strings of one
     /// length: the micro-batch of the run, so that nothing is padded.
     ///
-    /// Strings that are no molecule, too long or hold an unknown token are left out: [`len`](Self::len) says how many remain.
+    /// Strings that are no molecule, too long, of an unknown token or beyond what tokens can say are left out: [`len`](Self::len) says how many
+    /// remain.
     ///
     /// # Errors
     /// For a bad config, or when nothing remains.
@@ -126,9 +127,12 @@ impl Strings {
         let mut canonical = HashSet::new();
         let mut encoded = Vec::new();
         for smiles in strings {
-            let (Some(tokens), Ok(molecule)) = (vocabulary.encode(smiles), Molecule::from_smiles(smiles)) else { continue };
-            if tokens.len() <= config.max_length {
-                canonical.insert(molecule.to_smiles());
+            let read = |smiles: &str| Molecule::from_smiles(smiles).ok().map(|molecule| molecule.to_smiles());
+            let (Some(tokens), Some(whole)) = (vocabulary.encode(smiles), read(smiles)) else { continue };
+            // Tokens order neighbours anew: a configuration that they cannot say would be learned as its opposite.
+            let same = || vocabulary.decode(&tokens).and_then(|back| read(&back)).is_some_and(|back| back == whole);
+            if tokens.len() <= config.max_length && same() {
+                canonical.insert(whole);
                 encoded.push(Encoded { heavy: vocabulary.heavy(&tokens), tokens });
             }
         }
