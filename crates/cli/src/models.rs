@@ -18,6 +18,9 @@ pub(crate) struct Shipped {
 /// Every shipped checkpoint.
 pub(crate) const SHIPPED: &[Shipped] = &[
     Shipped { name: crate::audio::PRIOR, bytes: include_bytes!("../../../data/pretrained/audio-digits.safetensors") },
+    Shipped { name: crate::molecule::CONFORMERS, bytes: include_bytes!("../../../data/pretrained/molecule.safetensors") },
+    Shipped { name: crate::molecule::DENOVO, bytes: include_bytes!("../../../data/pretrained/molecule-denovo.safetensors") },
+    Shipped { name: crate::molecule::GEODIFF, bytes: include_bytes!("../../../data/pretrained/geodiff.safetensors") },
     Shipped { name: crate::audio::JUDGE, bytes: include_bytes!("../../../data/pretrained/audio-judge.safetensors") },
 ];
 

@@ -16,6 +16,8 @@ use crate::{models, report::Failure, values};
 /// The shipped conformer model.
 pub(crate) const CONFORMERS: &str = "molecule";
 
+/// The shipped GeoDiff.
+pub(crate) const GEODIFF: &str = "geodiff";
 /// The shipped model of new molecules.
 pub(crate) const DENOVO: &str = "molecule-denovo";
 

@@ -50,7 +50,10 @@ impl SamplingArgs {
 }
 
 /// The keys of a file's `[sampling]` table over those of a checkpoint.
-fn overlay(path: &Path, checkpoint: &Sampling) -> Result<Sampling, Failure> {
+///
+/// # Errors
+/// A file that cannot be read, an unknown key or name.
+pub(crate) fn overlay(path: &Path, checkpoint: &Sampling) -> Result<Sampling, Failure> {
     let text = std::fs::read_to_string(path).map_err(|e| Failure::io(path, e))?;
     let bad = |e: &dyn std::fmt::Display| {
         let message = format!("{}: {}", path.display(), e.to_string().trim_end());

@@ -2,9 +2,10 @@
 
 use std::path::PathBuf;
 
+use langevin_core::recipe::Sampling;
 use langevin_engine::{Checkpoint, MODEL_FILE, card::Metric, checkpoint::Precision};
 
-use crate::{args::WriteArgs, output, report::Failure, settings::Settings};
+use crate::{args::WriteArgs, output, report::Failure, sampling, settings::Settings};
 
 /// Pack the best checkpoint of a run for others: half precision, with date, training time and measured scores on its card
 ///
@@ -33,6 +34,9 @@ pub(crate) struct Args {
     /// The command that measured the scores
     #[arg(long, value_name = "COMMAND", requires = "scores")]
     measured_by: Option<String>,
+    /// TOML file whose [sampling] table the checkpoint is to be sampled by, as chosen on validation data
+    #[arg(long, value_name = "FILE")]
+    sampling: Option<PathBuf>,
     #[command(flatten)]
     write: WriteArgs,
 }
@@ -43,6 +47,15 @@ pub(super) fn run(args: &Args, settings: &Settings) -> Result<(), Failure> {
     let card = args.output.with_extension("md");
     output::claim(&args.output, args.write.force)?;
     output::claim(&card, args.write.force)?;
+    if let Some(path) = &args.sampling {
+        let model = &mut checkpoint.header.config.model;
+        let own = model.get("sampling").cloned().unwrap_or_else(|| toml::Value::Table(toml::Table::new()));
+        let wrong = |e: toml::de::Error| Failure::data("config", "the checkpoint's own [model.sampling] cannot be read").because(e);
+        let chosen = sampling::overlay(path, &own.try_into::<Sampling>().map_err(wrong)?)?;
+        chosen.check()?;
+        let table = toml::Value::try_from(&chosen).map_err(|e| Failure::data("config", "the settings cannot be written").because(e))?;
+        model.insert("sampling".to_owned(), table);
+    }
     checkpoint.header.card.date.clone_from(&args.date);
     checkpoint.header.card.training_time.clone_from(&args.training_time);
     if let (Some(scores), Some(command)) = (&args.scores, &args.measured_by) {
