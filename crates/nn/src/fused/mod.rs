@@ -13,7 +13,11 @@ mod gemm;
 mod host;
 mod linear;
 mod norm;
+mod packed;
 mod softmax;
+#[cfg_attr(not(target_arch = "x86_64"), path = "no_tiles.rs")]
+#[allow(unsafe_code, reason = "tiles are reached by assembler; every address is checked first")]
+mod tiles;
 mod vector;
 
 pub use activation::{Activation, gelu, silu, tanh};
