@@ -70,7 +70,7 @@ pub(super) fn product(
     }
     assert!(a_at.holds(m, k, a.len()) && b_at.holds(k, n, b.len()), "a factor of a product reaches past its slice");
     if out_at.column == 1 && suits_tiles([m, n, k], m + n) {
-        return PACKED.with_borrow_mut(|[left, right]| {
+        return with_room(|left, right| {
             left.fill(m, k, a, a_at);
             right.fill(n, k, b, b_at);
             tiles::product(left, right, scale, out, out_at, add);
@@ -107,12 +107,17 @@ thread_local! {
     static PACKED: RefCell<[Packed; 2]> = const { RefCell::new([Packed::empty(Side::Left), Packed::empty(Side::Right)]) };
 }
 
+/// Gives `work` this thread's room for a left and a right factor.
+pub(super) fn with_room<T>(work: impl FnOnce(&mut Packed, &mut Packed) -> T) -> T {
+    PACKED.with_borrow_mut(|[left, right]| work(left, right))
+}
+
 /// Whether tiles are there and pay for packing `lanes` rows of `a` and columns of `b`.
-fn suits_tiles([m, n, k]: [usize; 3], lanes: usize) -> bool {
+pub(super) fn suits_tiles([m, n, k]: [usize; 3], lanes: usize) -> bool {
     // In units of the time of a multiplication and addition in vectors: tiles do three meanwhile, on sizes rounded up; packing takes
     // eight for a number; starting takes some thousands.
     let padded = m.next_multiple_of(16) * n.next_multiple_of(32) * k.next_multiple_of(32);
-    padded / 3 + 8 * lanes * k + 5000 < m * n * k && tiles::available()
+    m > 16 && padded / 3 + 8 * lanes * k + 5000 < m * n * k && tiles::available()
 }
 
 /// The right factor of several products, packed once for all of them where tiles are used.
@@ -152,7 +157,7 @@ impl<'a> Right<'a> {
         add: bool,
     ) {
         match self.packed.as_deref().and_then(OnceLock::get).filter(|_| m > 0) {
-            Some(right) => PACKED.with_borrow_mut(|[left, _]| {
+            Some(right) => with_room(|left, _| {
                 left.fill(m, k, a, a_at);
                 tiles::product(left, right, scale, out, out_at, add);
             }),

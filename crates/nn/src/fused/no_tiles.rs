@@ -20,6 +20,12 @@ impl Packed {
         Self
     }
 
+    pub(super) fn begin(&mut self, _: usize, _: usize) {}
+
+    pub(super) fn put(&mut self, _: [usize; 2], _: usize, _: usize, _: &[f32], _: Place) {
+        unreachable!("callers ask whether tiles are available");
+    }
+
     pub(super) fn fill(&mut self, _: usize, _: usize, _: &[f32], _: Place) {
         unreachable!("callers ask whether tiles are available");
     }

@@ -92,20 +92,40 @@ impl Packed {
     /// # Panics
     /// When there are no tiles, or the factor reaches past its slice.
     pub(super) fn fill(&mut self, lanes: usize, terms: usize, values: &[f32], at: Place) {
-        assert!(available(), "no tiles to pack for");
-        let (lane, term) = match self.side {
-            Side::Left => (at.row, at.column),
-            Side::Right => (at.column, at.row),
-        };
+        self.begin(lanes, terms);
+        self.put([0, 0], lanes, terms, values, at);
+    }
+
+    /// Starts a factor that [`put`](Self::put) fills part by part. Until then it holds anything.
+    pub(super) fn begin(&mut self, lanes: usize, terms: usize) {
         (self.lanes, self.terms) = (lanes, terms);
         // One block more than is filled: the kernel loads ahead.
         let blocks = lanes.div_ceil(LANES) * terms.div_ceil(TERMS) + 1;
         if self.lines.len() < blocks * BLOCK {
             self.lines.resize(blocks * BLOCK, Line([0; 32]));
         }
-        let source = Source { values, start: at.start, lane, term, lanes, terms };
-        // SAFETY: `available` found the features.
-        unsafe { pack(source, self.side, &mut self.lines) };
+    }
+
+    /// Lays out a part of a factor that begins at `[lane, term]`, multiples of 32; up to the next multiples it is filled with zeros.
+    ///
+    /// # Panics
+    /// When there are no tiles, the part begins elsewhere or ends beyond the factor, or it reaches past its slice.
+    pub(super) fn put(&mut self, [lane, term]: [usize; 2], lanes: usize, terms: usize, values: &[f32], at: Place) {
+        assert!(available(), "no tiles to pack for");
+        assert!(lane.is_multiple_of(LANES) && term.is_multiple_of(TERMS), "a part that begins inside a block");
+        assert!(lane + lanes <= self.lanes && term + terms <= self.terms, "a part that ends beyond its factor");
+        let blocks = self.terms.div_ceil(TERMS);
+        let (along_lanes, along_terms) = match self.side {
+            Side::Left => (at.row, at.column),
+            Side::Right => (at.column, at.row),
+        };
+        let source = Source { values, start: at.start, lane: along_lanes, term: along_terms, lanes, terms };
+        for panel in 0..lanes.div_ceil(LANES) {
+            let first = (lane / LANES + panel) * blocks + term / TERMS;
+            let lines = &mut self.lines[first * BLOCK..(first + terms.div_ceil(TERMS)) * BLOCK];
+            // SAFETY: `available` found the features.
+            unsafe { pack(source.lanes_from(panel * LANES), self.side, lines) };
+        }
     }
 
     /// The lines from block `block` of panel `panel` on, at least one block beyond `count`.
@@ -126,10 +146,23 @@ struct Source<'a> {
     terms: usize,
 }
 
+impl Source<'_> {
+    fn lanes_from(self, lane: usize) -> Self {
+        Self { start: self.start + lane * self.lane, lanes: self.lanes.saturating_sub(lane), ..self }
+    }
+
+    fn terms_from(self, term: usize) -> Self {
+        Self { start: self.start + term * self.term, terms: self.terms - term, ..self }
+    }
+}
+
 /// `count` numbers, at most 16, from `at` on, then zeros.
 #[inline]
 #[target_feature(enable = "avx512f")]
 fn load(values: &[f32], at: usize, count: usize) -> __m512 {
+    if count == 0 {
+        return _mm512_setzero_ps();
+    }
     let values = &values[at..at + count];
     // SAFETY: the mask lets only the numbers of the slice be read, 16 at most.
     unsafe { _mm512_maskz_loadu_ps(mask(count), values.as_ptr()) }
@@ -160,22 +193,15 @@ fn parts(u: __m512, v: __m512, join: impl Fn(__m512i, __m512i) -> __m512i) -> [_
     [join(u0, v0), join(u1, v1), join(u2, v2)]
 }
 
+/// Fills the blocks of one panel.
 #[target_feature(enable = "avx512f,avx512bw")]
-fn pack(source: Source<'_>, side: Side, lines: &mut [Line]) {
-    let Source { lane, term, .. } = source;
-    let steps = source.terms.div_ceil(TERMS);
-    let has_pairs_in_rows = lane == 1 && term != 1;
-    for (block, lines) in lines.chunks_exact_mut(BLOCK).take(source.lanes.div_ceil(LANES) * steps).enumerate() {
-        let (panel, step) = (block / steps, block % steps);
+fn pack(panel: Source<'_>, side: Side, lines: &mut [Line]) {
+    let has_pairs_in_rows = panel.lane == 1 && panel.term != 1;
+    for (step, lines) in lines.chunks_exact_mut(BLOCK).enumerate() {
+        let block = panel.terms_from(step * TERMS);
         for half in 0..2 {
-            let from = panel * LANES + half * 16;
-            let start = source.start + from * lane + step * TERMS * term;
-            let part = Source {
-                start,
-                lanes: source.lanes.saturating_sub(from).min(16),
-                terms: (source.terms - step * TERMS).min(TERMS),
-                ..source
-            };
+            let part = block.lanes_from(half * 16);
+            let part = Source { lanes: part.lanes.min(16), terms: part.terms.min(TERMS), ..part };
             let (h, rest) = lines[half * 16..].split_at_mut(32);
             let (l, r) = rest.split_at_mut(32);
             let tiles = [h, l, r].map(|lines| lines.first_chunk_mut::<16>().expect("a block has three times two tiles"));
