@@ -25,6 +25,9 @@ struct Line(#[allow(dead_code, reason = "read by tiles")] [u16; 32]);
 /// Lines of 32 lanes and 32 terms: three parts of two tiles.
 const BLOCK: usize = 6 * TILE / 32;
 
+/// Lines that are asked for ahead of their use with every block.
+const AHEAD: usize = 12;
+
 /// Which factor of a product.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Side {
@@ -120,12 +123,9 @@ impl Packed {
             Side::Right => (at.column, at.row),
         };
         let source = Source { values, start: at.start, lane: along_lanes, term: along_terms, lanes, terms };
-        for panel in 0..lanes.div_ceil(LANES) {
-            let first = (lane / LANES + panel) * blocks + term / TERMS;
-            let lines = &mut self.lines[first * BLOCK..(first + terms.div_ceil(TERMS)) * BLOCK];
-            // SAFETY: `available` found the features.
-            unsafe { pack(source.lanes_from(panel * LANES), self.side, lines) };
-        }
+        let first = lane / LANES * blocks + term / TERMS;
+        // SAFETY: `available` found the features.
+        unsafe { pack(source, self.side, blocks, &mut self.lines[first * BLOCK..]) };
     }
 
     /// The lines from block `block` of panel `panel` on, at least one block beyond `count`.
@@ -193,12 +193,15 @@ fn parts(u: __m512, v: __m512, join: impl Fn(__m512i, __m512i) -> __m512i) -> [_
     [join(u0, v0), join(u1, v1), join(u2, v2)]
 }
 
-/// Fills the blocks of one panel.
+/// Fills the blocks of a part of a factor that has `blocks` blocks a panel, along the source's memory.
 #[target_feature(enable = "avx512f,avx512bw")]
-fn pack(panel: Source<'_>, side: Side, lines: &mut [Line]) {
-    let has_pairs_in_rows = panel.lane == 1 && panel.term != 1;
-    for (step, lines) in lines.chunks_exact_mut(BLOCK).enumerate() {
-        let block = panel.terms_from(step * TERMS);
+fn pack(source: Source<'_>, side: Side, blocks: usize, lines: &mut [Line]) {
+    let has_pairs_in_rows = source.lane == 1 && source.term != 1;
+    let (panels, steps) = (source.lanes.div_ceil(LANES), source.terms.div_ceil(TERMS));
+    for k in 0..panels * steps {
+        let (panel, step) = if has_pairs_in_rows { (k % panels, k / panels) } else { (k / steps, k % steps) };
+        let lines = &mut lines[(panel * blocks + step) * BLOCK..][..BLOCK];
+        let block = source.lanes_from(panel * LANES).terms_from(step * TERMS);
         for half in 0..2 {
             let part = block.lanes_from(half * 16);
             let part = Source { lanes: part.lanes.min(16), terms: part.terms.min(TERMS), ..part };
@@ -335,16 +338,18 @@ pub(super) fn product(a: &Packed, b: &Packed, scale: f32, out: &mut [f32], at: P
         for (j, i) in (0..n.div_ceil(LANES)).flat_map(|j| (0..m.div_ceil(LANES)).map(move |i| (j, i))) {
             let (rows, columns) = (LANES.min(m - i * LANES), LANES.min(n - j * LANES));
             let factors = (a.from(i, first, count), b.from(j, first, count));
+            // A part of the right factor's next panel for each panel of the left.
+            let ahead = factors.1.wrapping_add(steps * BLOCK + i * count * AHEAD);
             let start = at.start + i * LANES * at.row + j * LANES;
             let is_full = rows == LANES && columns == LANES && scale == 1.0;
             if is_full {
                 // SAFETY: 32 rows of 32 numbers from `start` on lie in `out`, as was checked above.
-                unsafe { two_by_two(factors, count, out.as_mut_ptr().add(start), at.row, add) };
+                unsafe { two_by_two(factors, ahead, count, out.as_mut_ptr().add(start), at.row, add) };
                 continue;
             }
             if rows > 16 {
                 // SAFETY: the square has 32 rows of 32 numbers.
-                unsafe { two_by_two(factors, count, square.0.as_mut_ptr(), LANES, false) };
+                unsafe { two_by_two(factors, ahead, count, square.0.as_mut_ptr(), LANES, false) };
             } else {
                 // SAFETY: as above.
                 unsafe { one_by_two(factors, count, square.0.as_mut_ptr()) };
@@ -392,11 +397,11 @@ impl Drop for Configured {
 /// Adds or writes the product of `count` blocks to 32 rows of 32 numbers, `row` numbers apart.
 ///
 /// Parts are called h, l, r from the largest to the smallest. The order `rh lh ll hl hh hr` changes one part at a time, and every
-/// tile is loaded two products before its first use. Tiles 4 and 5 are of the left factor, 6 and 7 of the right.
+/// tile is loaded two products before its first use. With each block [`AHEAD`] lines from `ahead`, anywhere, are asked for. Tiles 4 and 5 are of the left factor, 6 and 7 of the right.
 ///
 /// # Safety
 /// Tiles are configured, both factors have `count + 1` blocks, and the rows lie in memory that may be written.
-unsafe fn two_by_two((a, b): (*const Line, *const Line), count: usize, out: *mut f32, row: usize, add: bool) {
+unsafe fn two_by_two((a, b): (*const Line, *const Line), ahead: *const Line, count: usize, out: *mut f32, row: usize, add: bool) {
     let below = out.wrapping_add(16 * row);
     // SAFETY: by the caller's word all addresses are good, and the tiles are nobody else's.
     unsafe {
@@ -418,12 +423,16 @@ unsafe fn two_by_two((a, b): (*const Line, *const Line), count: usize, out: *mut
             "tileloadd tmm5, [{a} + {line} + 5120]",
             "2:",
             // r h
+            "prefetcht1 [{ahead} + 0]",
+            "prefetcht1 [{ahead} + 64]",
             "tdpbf16ps tmm0, tmm4, tmm6",
             "tdpbf16ps tmm1, tmm4, tmm7",
             "tileloadd tmm4, [{a} + {line} + 2048]",
             "tdpbf16ps tmm2, tmm5, tmm6",
             "tdpbf16ps tmm3, tmm5, tmm7",
             "tileloadd tmm5, [{a} + {line} + 3072]",
+            "prefetcht1 [{ahead} + 128]",
+            "prefetcht1 [{ahead} + 192]",
             // l h
             "tdpbf16ps tmm0, tmm4, tmm6",
             "tdpbf16ps tmm2, tmm5, tmm6",
@@ -431,6 +440,8 @@ unsafe fn two_by_two((a, b): (*const Line, *const Line), count: usize, out: *mut
             "tdpbf16ps tmm1, tmm4, tmm7",
             "tdpbf16ps tmm3, tmm5, tmm7",
             "tileloadd tmm7, [{b} + {line} + 3072]",
+            "prefetcht1 [{ahead} + 256]",
+            "prefetcht1 [{ahead} + 320]",
             // l l
             "tdpbf16ps tmm0, tmm4, tmm6",
             "tdpbf16ps tmm1, tmm4, tmm7",
@@ -438,6 +449,8 @@ unsafe fn two_by_two((a, b): (*const Line, *const Line), count: usize, out: *mut
             "tdpbf16ps tmm2, tmm5, tmm6",
             "tdpbf16ps tmm3, tmm5, tmm7",
             "tileloadd tmm5, [{a} + {line} + 1024]",
+            "prefetcht1 [{ahead} + 384]",
+            "prefetcht1 [{ahead} + 448]",
             // h l
             "tdpbf16ps tmm0, tmm4, tmm6",
             "tdpbf16ps tmm2, tmm5, tmm6",
@@ -445,6 +458,8 @@ unsafe fn two_by_two((a, b): (*const Line, *const Line), count: usize, out: *mut
             "tdpbf16ps tmm1, tmm4, tmm7",
             "tdpbf16ps tmm3, tmm5, tmm7",
             "tileloadd tmm7, [{b} + {line} + 1024]",
+            "prefetcht1 [{ahead} + 512]",
+            "prefetcht1 [{ahead} + 576]",
             // h h
             "tdpbf16ps tmm0, tmm4, tmm6",
             "tdpbf16ps tmm2, tmm5, tmm6",
@@ -452,6 +467,8 @@ unsafe fn two_by_two((a, b): (*const Line, *const Line), count: usize, out: *mut
             "tdpbf16ps tmm1, tmm4, tmm7",
             "tdpbf16ps tmm3, tmm5, tmm7",
             "tileloadd tmm7, [{b} + {line} + 5120]",
+            "prefetcht1 [{ahead} + 640]",
+            "prefetcht1 [{ahead} + 704]",
             // h r, and the first tiles of the next block
             "tdpbf16ps tmm0, tmm4, tmm6",
             "tdpbf16ps tmm1, tmm4, tmm7",
@@ -463,6 +480,7 @@ unsafe fn two_by_two((a, b): (*const Line, *const Line), count: usize, out: *mut
             "tileloadd tmm7, [{b} + {line} + 7168]",
             "add {a}, 6144",
             "add {b}, 6144",
+            "add {ahead}, 768",
             "dec {count}",
             "jnz 2b",
             "tilestored [{out} + {row}], tmm0",
@@ -471,6 +489,7 @@ unsafe fn two_by_two((a, b): (*const Line, *const Line), count: usize, out: *mut
             "tilestored [{below} + {row} + 64], tmm3",
             a = inout(reg) a => _,
             b = inout(reg) b => _,
+            ahead = inout(reg) ahead => _,
             count = inout(reg) count => _,
             line = in(reg) 64usize,
             out = in(reg) out,
