@@ -49,3 +49,32 @@ pub(super) fn right(weight: &FlexTensor, at: Place, [terms, lanes]: [usize; 2]) 
     });
     Some(found)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{
+        super::{host::array, tiles},
+        *,
+    };
+
+    #[test]
+    fn a_layout_serves_as_long_as_its_memory_holds_the_same_values() {
+        if !tiles::available() {
+            eprintln!("skipped: this processor has no tiles");
+            return;
+        }
+        let at = Place::rows(3);
+        let find = |weight: &FlexTensor| right(weight, at, [2, 3]).expect("there are tiles");
+        let mut weight = array(vec![1.0; 6], [2, 3].into());
+        let first = find(&weight);
+        assert!(Arc::ptr_eq(&first, &find(&weight.clone())), "the same memory is laid out once");
+        assert!(!Arc::ptr_eq(&first, &right(&weight, at.transposed(), [2, 2]).expect("there are tiles")), "another matrix in it is not");
+        weight.storage_mut::<f32>()[0] = 2.0;
+        assert!(!Arc::ptr_eq(&first, &find(&weight)), "written to, although nobody else holds it");
+        let memory = Arc::downgrade(&weight.data_arc());
+        drop(weight);
+        assert_eq!(memory.strong_count(), 0, "the list keeps no weights");
+        find(&array(vec![1.0; 6], [2, 3].into()));
+        assert!(LAYOUTS.lock().expect("nobody panicked").values().all(|entry| !entry.memory.ptr_eq(&memory)), "and forgets the dead");
+    }
+}
