@@ -6,6 +6,7 @@ mod block;
 mod conv;
 #[path = "../src/graph.rs"]
 mod graph;
+#[allow(dead_code, reason = "steps are named on a command line only in the program")]
 #[path = "../src/network.rs"]
 mod network;
 #[allow(dead_code, reason = "what is read out of a network is for the program")]

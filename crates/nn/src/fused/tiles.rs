@@ -6,7 +6,10 @@
 
 use std::arch::x86_64::*;
 
-use super::{gemm::Place, vector};
+use super::{
+    gemm::Place,
+    vector::{self, wide},
+};
 
 /// Rows or columns that two tiles cover.
 pub(super) const LANES: usize = 32;
@@ -341,8 +344,9 @@ pub(super) fn product(a: &Packed, b: &Packed, scale: f32, out: &mut [f32], at: P
             // A part of the right factor's next panel for each panel of the left.
             let ahead = factors.1.wrapping_add(steps * BLOCK + i * count * AHEAD);
             let start = at.start + i * LANES * at.row + j * LANES;
-            let is_full = rows == LANES && columns == LANES && scale == 1.0;
-            if is_full {
+            // Long sums start from zero, or every term of theirs would be rounded to the digits of the sum so far.
+            let is_direct = rows == LANES && columns == LANES && scale == 1.0 && !(add && count == STEPS);
+            if is_direct {
                 // SAFETY: 32 rows of 32 numbers from `start` on lie in `out`, as was checked above.
                 unsafe { two_by_two(factors, ahead, count, out.as_mut_ptr().add(start), at.row, add) };
                 continue;
@@ -356,13 +360,20 @@ pub(super) fn product(a: &Packed, b: &Packed, scale: f32, out: &mut [f32], at: P
                 let (large, small) = square.0.split_at_mut(16 * LANES);
                 large.iter_mut().zip(small).for_each(|(large, small)| *large += *small);
             }
-            for (row, found) in square.0.chunks_exact(LANES).take(rows).enumerate() {
-                let out = &mut out[start + row * at.row..][..columns];
-                if add {
-                    out.iter_mut().zip(found).for_each(|(out, found)| *out += scale * found);
-                } else {
-                    out.iter_mut().zip(found).for_each(|(out, found)| *out = scale * found);
-                }
+            deliver(&square.0, [rows, columns], scale, add, &mut out[start..], at.row);
+        }
+    }
+}
+
+wide! {
+    /// Writes or adds the first rows and columns of a square to rows of `out`.
+    fn deliver(square: &[f32], size: [usize; 2], scale: f32, add: bool, out: &mut [f32], row: usize) {
+        for (out, found) in out.chunks_mut(row.max(1)).zip(square.chunks_exact(LANES)).take(size[0]) {
+            let out = &mut out[..size[1]];
+            if add {
+                out.iter_mut().zip(found).for_each(|(out, found)| *out += scale * found);
+            } else {
+                out.iter_mut().zip(found).for_each(|(out, found)| *out = scale * found);
             }
         }
     }
