@@ -200,7 +200,7 @@ type Part = std::result::Result<(f64, Vec<Vec<f32>>), langevin_nn::WeightsError>
 fn gradient<T: Trainable>(task: &T, model: &T::Model, step: u32, rows: &Range<u32>, device: &Device) -> Part {
     let model = model.clone().train();
     let loss: Tensor<1> = task.loss(&model, step, rows.clone(), &device.clone().autodiff());
-    let gradients = weights::gradients(&model, &loss.backward())?;
+    let gradients = weights::take_gradients(&model, loss.backward())?;
     Ok((f64::from(loss.into_scalar::<f32>()), gradients))
 }
 

@@ -71,6 +71,16 @@ pub fn gradients<M: Module>(module: &M, grads: &Gradients) -> Result<Vec<Vec<f32
     visitor.found.into_iter().collect()
 }
 
+/// [`gradients`], moved out of `grads` instead of copied.
+///
+/// # Errors
+/// As there.
+pub fn take_gradients<M: Module>(module: &M, mut grads: Gradients) -> Result<Vec<Vec<f32>>, WeightsError> {
+    let mut visitor = Walk::new(|name, param: AnyParam<'_>| param.take(&mut grads).map_err(|reason| WeightsError { name, reason }));
+    module.visit(&mut visitor);
+    visitor.found.into_iter().collect()
+}
+
 /// The module with its float parameters replaced, in the order of [`layout`].
 ///
 /// # Panics
@@ -88,6 +98,7 @@ struct AnyParam<'a> {
     shape: Vec<usize>,
     values: &'a dyn Fn() -> Result<Vec<f32>, String>,
     gradient: &'a dyn Fn(&Gradients) -> Result<Vec<f32>, String>,
+    taken: &'a dyn Fn(&mut Gradients) -> Result<Vec<f32>, String>,
 }
 
 impl AnyParam<'_> {
@@ -101,6 +112,10 @@ impl AnyParam<'_> {
 
     fn gradient(&self, grads: &Gradients) -> Result<Vec<f32>, String> {
         (self.gradient)(grads)
+    }
+
+    fn take(&self, grads: &mut Gradients) -> Result<Vec<f32>, String> {
+        (self.taken)(grads)
     }
 }
 
@@ -127,10 +142,12 @@ impl<T, F: FnMut(String, AnyParam<'_>) -> T> ModuleVisitor for Walk<T, F> {
 
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
         let tensor = param.val();
+        let zeros = || Ok(vec![0.0; tensor.shape().num_elements()]);
         let any = AnyParam {
             shape: tensor.dims().to_vec(),
             values: &|| host(tensor.clone().inner_or_self()),
-            gradient: &|grads| tensor.grad(grads).map_or_else(|| Ok(vec![0.0; tensor.shape().num_elements()]), host),
+            gradient: &|grads| tensor.grad(grads).map_or_else(zeros, host),
+            taken: &|grads| tensor.grad_remove(grads).map_or_else(zeros, host),
         };
         self.found.push((self.visit)(self.path.join("."), any));
     }
@@ -212,7 +229,9 @@ mod tests {
         for _ in 0..2 {
             let x = Tensor::<2>::ones([1, 3], &device);
             let loss = model.first.forward(x).sum();
-            let grads = gradients(&model, &loss.backward()).expect("readable");
+            let backward = loss.backward();
+            let grads = gradients(&model, &backward).expect("readable");
+            assert_eq!(take_gradients(&model, backward).expect("readable"), grads);
             assert_eq!(grads[0], vec![1.0; 6]);
             assert_eq!(grads[1], vec![1.0; 2]);
             assert_eq!(grads[2], vec![0.0; 4]);

@@ -116,7 +116,7 @@ impl<N: Network> Peer<N> {
         let gradients = self.workers.map(self.parts.len(), |k| {
             let network = network.clone().train();
             let gradients = self.parts[k].loss(&network).backward();
-            Ok((self.parts[k].share, weights::gradients(&network, &gradients)?))
+            Ok((self.parts[k].share, weights::take_gradients(&network, gradients)?))
         });
         let gradients = gradients.into_iter().collect::<Result<Vec<_>>>()?;
         self.optimiser.step(&self.settings, self.steps, &gradients, &self.workers, |_| true);

@@ -16,7 +16,7 @@ use super::{
 };
 
 /// Queries whose scores are held at once.
-const QUERIES: usize = 128;
+const QUERIES: usize = 256;
 
 /// `softmax(query key^T / sqrt(width) + bias) value` for every item and head.
 ///

@@ -9,12 +9,13 @@ use burn::{
 };
 
 use super::{
-    gemm::{Place, product},
+    gemm::{Place, product, suits_tiles, with_room},
     host::{self, Kept, Operation, array, contiguous, each, owned, shape, values},
+    tiles::{self, Packed},
     vector::{sum, wide},
 };
 
-/// Output channels that one part makes.
+/// Output channels that one part makes when threads share an item.
 const CHANNELS: usize = 64;
 /// Positions that one product makes: its result stays in the second cache from tap to tap.
 const POSITIONS: usize = 512;
@@ -96,10 +97,42 @@ struct Sequence<'a> {
     len: usize,
 }
 
+impl Sequence<'_> {
+    /// Lays out positions `from..to`, read `shift` to the right and zero outside, as a part of a factor that begins at `[lane, term]`;
+    /// `copy` is room for positions near the ends.
+    fn put(self, packed: &mut Packed, start: [usize; 2], [from, to]: [usize; 2], shift: isize, copy: &mut Vec<f32>, as_terms: bool) {
+        let positions = inside(from, to, shift, self.len);
+        let turned = |place: Place| if as_terms { place.transposed() } else { place };
+        let count = to - from;
+        let [lanes, terms] = if as_terms { [self.channels, count] } else { [count, self.channels] };
+        if positions.len() == count {
+            let place = Place::rows(self.len).at(from.strict_add_signed(shift));
+            return packed.put(start, lanes, terms, self.values, turned(place));
+        }
+        copy.clear();
+        copy.resize(self.channels * count, 0.0);
+        if !positions.is_empty() {
+            let read = positions.start.strict_add_signed(shift);
+            for (copy, row) in copy.chunks_exact_mut(count).zip(self.values.chunks_exact(self.len)) {
+                copy[positions.start - from..positions.end - from].copy_from_slice(&row[read..read + positions.len()]);
+            }
+        }
+        packed.put(start, lanes, terms, copy, turned(Place::rows(count)));
+    }
+}
+
+/// Channels of one part: all where one thread runs all parts, so that the input is laid out once. No bit depends on it.
+fn channels_of_part(all: usize) -> usize {
+    if rayon::current_num_threads() == 1 { all.max(1) } else { CHANNELS }
+}
+
 /// `out[c, t] += sum over taps and channels of weight[c, channel] input[channel, t + shift]`, for `out` of rows of `len` positions and
 /// one weight and shift a tap.
 fn add_shifted(out: &mut [f32], len: usize, input: Sequence<'_>, weight: &[f32], taps: &[(Place, isize)]) {
     let rows = out.len() / len;
+    if suits_tiles([rows, POSITIONS.min(len), taps.len() * input.channels], POSITIONS.min(len)) {
+        return add_shifted_on_tiles(out, len, input, weight, taps);
+    }
     for from in (0..len).step_by(POSITIONS) {
         for &(at, shift) in taps {
             let positions = inside(from, len.min(from + POSITIONS), shift, input.len);
@@ -111,6 +144,46 @@ fn add_shifted(out: &mut [f32], len: usize, input: Sequence<'_>, weight: &[f32],
             product([rows, positions.len(), input.channels], 1.0, (weight, at), (input.values, window), (out, target), true);
         }
     }
+}
+
+/// The same with all taps in one product.
+fn add_shifted_on_tiles(out: &mut [f32], len: usize, input: Sequence<'_>, weight: &[f32], taps: &[(Place, isize)]) {
+    let rows = out.len() / len;
+    let depth = input.channels.next_multiple_of(tiles::LANES);
+    let mut copy = Vec::new();
+    with_room(|left, right| {
+        left.begin(rows, taps.len() * depth);
+        for (tap, &(at, _)) in taps.iter().enumerate() {
+            left.put([0, tap * depth], rows, input.channels, weight, at);
+        }
+        for from in (0..len).step_by(POSITIONS) {
+            let to = len.min(from + POSITIONS);
+            right.begin(to - from, taps.len() * depth);
+            for (tap, &(_, shift)) in taps.iter().enumerate() {
+                input.put(right, [0, tap * depth], [from, to], shift, &mut copy, false);
+            }
+            tiles::product(left, right, 1.0, out, Place::rows(len).at(from), true);
+        }
+    });
+}
+
+/// `slopes[c, k, i] += sum over positions of gradient[c, t] input[i, t + shifts[k]]`, with room for a multiple of 32 inputs.
+fn add_slopes_on_tiles(slopes: &mut [f32], gradient: Sequence<'_>, first: usize, input: Sequence<'_>, shifts: &[isize]) {
+    let width = input.channels.next_multiple_of(tiles::LANES);
+    let columns = shifts.len() * width;
+    let rows = slopes.len() / columns;
+    let mut copy = Vec::new();
+    with_room(|left, right| {
+        for from in (0..gradient.len).step_by(POSITIONS) {
+            let to = gradient.len.min(from + POSITIONS);
+            left.fill(rows, to - from, gradient.values, Place::rows(gradient.len).at(first * gradient.len + from));
+            right.begin(columns, to - from);
+            for (tap, &shift) in shifts.iter().enumerate() {
+                input.put(right, [tap * width, 0], [from, to], shift, &mut copy, true);
+            }
+            tiles::product(left, right, 1.0, slopes, Place::rows(columns), true);
+        }
+    });
 }
 
 impl Operation<4> for Convolution {
@@ -134,11 +207,12 @@ impl Operation<4> for Convolution {
             }
             (None, None) => array(vec![0.0; batch * outputs * long], [batch, outputs, long].into()),
         };
+        let channels = channels_of_part(outputs);
         // Parts of some channels of one item.
         let items = out.storage_mut::<f32>().chunks_mut((outputs * long).max(1)).zip(values(&x).chunks((inputs * len).max(1)));
-        let parts = items.flat_map(|(out, x)| out.chunks_mut(CHANNELS * long).map(move |out| (out, x)).enumerate());
+        let parts = items.flat_map(|(out, x)| out.chunks_mut(channels * long).map(move |out| (out, x)).enumerate());
         each(parts, |(part, (out, x))| {
-            let first = part * CHANNELS;
+            let first = part * channels;
             if let Some(bias) = bias.as_ref().filter(|_| has_residual) {
                 for (row, bias) in out.chunks_exact_mut(long).zip(&values(bias)[first..]) {
                     row.iter_mut().for_each(|out| *out += bias);
@@ -163,10 +237,11 @@ impl Operation<4> for Convolution {
         let items = || values(&x).chunks(item_in).zip(values(&gradient).chunks(item_out));
         let dx = || {
             let mut dx = vec![0.0; values(&x).len()];
+            let channels = channels_of_part(inputs);
             let parts = dx.chunks_mut(item_in).zip(values(&gradient).chunks(item_out));
-            let parts = parts.flat_map(|(dx, g)| dx.chunks_mut((CHANNELS * len).max(1)).map(move |dx| (dx, g)).enumerate());
+            let parts = parts.flat_map(|(dx, g)| dx.chunks_mut((channels * len).max(1)).map(move |dx| (dx, g)).enumerate());
             each(parts, |(part, (dx, g))| {
-                let first = part * CHANNELS * taps;
+                let first = part * channels * taps;
                 let places: Vec<_> =
                     (0..taps).map(|k| (Place { start: first + k, row: taps, column: inputs * taps }, -self.shift(k))).collect();
                 add_shifted(dx, len, Sequence { values: g, channels: outputs, len: long }, values(&weight), &places);
@@ -175,8 +250,23 @@ impl Operation<4> for Convolution {
         };
         let dweight = || {
             let mut dweight = vec![0.0; values(&weight).len()];
-            each(dweight.chunks_mut((CHANNELS * inputs * taps).max(1)).enumerate(), |(part, dweight)| {
+            let channels = channels_of_part(outputs);
+            let on_tiles = suits_tiles([outputs.min(CHANNELS), inputs * taps, POSITIONS.min(long)], outputs.min(CHANNELS) + inputs * taps);
+            let shifts: Vec<_> = (0..taps).map(|tap| self.shift(tap)).collect();
+            each(dweight.chunks_mut((channels * inputs * taps).max(1)).enumerate(), |(part, dweight)| {
                 let rows = dweight.len() / (inputs * taps);
+                if on_tiles {
+                    let width = inputs.next_multiple_of(tiles::LANES);
+                    let mut slopes = vec![0.0; rows * taps * width];
+                    for (x, g) in items() {
+                        let (gradient, input) = (sequence(g, outputs), sequence(x, inputs));
+                        add_slopes_on_tiles(&mut slopes, gradient, part * channels, input, &shifts);
+                    }
+                    for (row, slopes) in dweight.chunks_exact_mut(inputs * taps).zip(slopes.chunks_exact(taps * width)) {
+                        row.iter_mut().enumerate().for_each(|(k, slope)| *slope = slopes[k % taps * width + k / taps]);
+                    }
+                    return;
+                }
                 for (x, g) in items() {
                     for tap in 0..taps {
                         let shift = self.shift(tap);
@@ -184,7 +274,7 @@ impl Operation<4> for Convolution {
                         if positions.is_empty() {
                             continue;
                         }
-                        let slope = Place::rows(long).at(part * CHANNELS * long + positions.start);
+                        let slope = Place::rows(long).at(part * channels * long + positions.start);
                         let window = Place::rows(len).at(positions.start.strict_add_signed(shift)).transposed();
                         let target = Place { start: tap, row: inputs * taps, column: taps };
                         product([rows, inputs, positions.len()], 1.0, (g, slope), (x, window), (dweight, target), true);
@@ -202,6 +292,10 @@ impl Operation<4> for Convolution {
         let dresidual = wanted[3].then(|| gradient.clone());
         [dx, dweight, dbias, dresidual]
     }
+}
+
+fn sequence(values: &[f32], channels: usize) -> Sequence<'_> {
+    Sequence { values, channels, len: values.len() / channels }
 }
 
 fn sizes(tensor: &FlexTensor) -> [usize; 3] {

@@ -1,7 +1,22 @@
 //! Matrix products on slices, one thread each; callers spend threads on independent parts.
+//!
+//! Large products run on the processor's matrix tiles where it has some (`tiles.rs`), the others in the `gemm` crate. Which one is
+//! chosen by the sizes alone.
+
+use std::{
+    cell::RefCell,
+    sync::{Arc, OnceLock},
+};
+
+use burn::backend::flex::FlexTensor;
+
+use super::{
+    packed,
+    tiles::{self, Packed, Side},
+};
 
 /// A matrix inside a slice: element `(i, j)` is at `start + i * row + j * column`.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Place {
     /// Where element `(0, 0)` is.
     pub(super) start: usize,
@@ -27,7 +42,8 @@ impl Place {
         Self { start: self.start + start, ..self }
     }
 
-    fn holds(self, rows: usize, columns: usize, len: usize) -> bool {
+    /// Whether a matrix of at least one row and column lies in a slice of `len` numbers.
+    pub(super) fn holds(self, rows: usize, columns: usize, len: usize) -> bool {
         self.start + (rows - 1) * self.row + (columns - 1) * self.column < len
     }
 }
@@ -53,6 +69,13 @@ pub(super) fn product(
         return;
     }
     assert!(a_at.holds(m, k, a.len()) && b_at.holds(k, n, b.len()), "a factor of a product reaches past its slice");
+    if out_at.column == 1 && suits_tiles([m, n, k], m + n) {
+        return with_room(|left, right| {
+            left.fill(m, k, a, a_at);
+            right.fill(n, k, b, b_at);
+            tiles::product(left, right, scale, out, out_at, add);
+        });
+    }
     // SAFETY: every address of the three matrices was just checked to lie inside its slice, and `out` is borrowed alone.
     unsafe {
         gemm::gemm(
@@ -76,5 +99,69 @@ pub(super) fn product(
             false,
             gemm::Parallelism::None,
         );
+    }
+}
+
+thread_local! {
+    /// Room for both factors, kept from product to product.
+    static PACKED: RefCell<[Packed; 2]> = const { RefCell::new([Packed::empty(Side::Left), Packed::empty(Side::Right)]) };
+}
+
+/// Gives `work` this thread's room for a left and a right factor.
+pub(super) fn with_room<T>(work: impl FnOnce(&mut Packed, &mut Packed) -> T) -> T {
+    PACKED.with_borrow_mut(|[left, right]| work(left, right))
+}
+
+/// Whether tiles are there and pay for packing `lanes` rows of `a` and columns of `b`.
+pub(super) fn suits_tiles([m, n, k]: [usize; 3], lanes: usize) -> bool {
+    // In units of the time of a multiplication and addition in vectors: tiles do three meanwhile, on sizes rounded up; packing takes
+    // eight for a number; starting takes some thousands.
+    let padded = m.next_multiple_of(16) * n.next_multiple_of(32) * k.next_multiple_of(32);
+    m > 16 && padded / 3 + 8 * lanes * k + 5000 < m * n * k && tiles::available()
+}
+
+/// The right factor of several products, packed once for all of them where tiles are used.
+#[derive(Clone, Debug)]
+pub(super) struct Right<'a> {
+    values: &'a [f32],
+    at: Place,
+    packed: Option<Arc<OnceLock<Packed>>>,
+}
+
+impl<'a> Right<'a> {
+    /// For products of `[m, n, k]` or not much smaller.
+    pub(super) fn new([m, n, k]: [usize; 3], values: &'a [f32], at: Place) -> Self {
+        let packed = suits_tiles([m, n, k], m + n).then(|| {
+            assert!(at.holds(k, n, values.len()), "a factor of a product reaches past its slice");
+            let mut packed = Packed::empty(Side::Right);
+            packed.fill(n, k, values, at);
+            Arc::new(OnceLock::from(packed))
+        });
+        Self { values, at, packed }
+    }
+
+    /// The same for a tensor that serves again and again.
+    pub(super) fn weight([m, n, k]: [usize; 3], weight: &'a FlexTensor, at: Place) -> Self {
+        let values = weight.storage();
+        let packed = if suits_tiles([m, n, k], m) { packed::right(weight, at, [k, n]) } else { None };
+        Self { values, at, packed }
+    }
+
+    /// [`product`] with this factor.
+    pub(super) fn product(
+        &self,
+        [m, n, k]: [usize; 3],
+        scale: f32,
+        (a, a_at): (&[f32], Place),
+        (out, out_at): (&mut [f32], Place),
+        add: bool,
+    ) {
+        match self.packed.as_deref().and_then(OnceLock::get).filter(|_| m > 0) {
+            Some(right) => with_room(|left, _| {
+                left.fill(m, k, a, a_at);
+                tiles::product(left, right, scale, out, out_at, add);
+            }),
+            None => product([m, n, k], scale, (a, a_at), (self.values, self.at), (out, out_at), add),
+        }
     }
 }

@@ -4,7 +4,7 @@ use burn::{backend::flex::FlexTensor, nn::Linear, tensor::Tensor};
 
 use super::{
     activation::Activation,
-    gemm::{Place, product},
+    gemm::{Place, Right},
     host::{self, Kept, Operation, array, contiguous, each, owned, shape, values},
     vector::wide,
 };
@@ -115,13 +115,14 @@ impl Operation<4> for Layer {
         let part = ROWS * outputs;
         let kept = self.activation.filter(|_| tracked).map(|_| vec![0.0; rows * outputs]);
         let mut before = kept.unwrap_or_default();
+        let right = Right::weight([ROWS.min(rows), outputs, inputs], &weight, at);
         let work = |out: &mut [f32], x: &[f32], before: Option<&mut [f32]>| {
             let count = out.len() / outputs;
             if let Some(bias) = bias.as_ref().filter(|_| has_residual) {
                 add_to_rows(values(bias), out);
             }
             let places = (Place::rows(inputs), Place::rows(outputs));
-            product([count, outputs, inputs], 1.0, (x, places.0), (weight.storage(), at), (out, places.1), true);
+            right.product([count, outputs, inputs], 1.0, (x, places.0), (out, places.1), true);
             if let Some(before) = before {
                 before.copy_from_slice(out);
             }
@@ -154,20 +155,21 @@ impl Operation<4> for Layer {
         let by_outputs = Place::rows(outputs);
         let dx = || {
             let (weight, at) = matrix(weight.clone());
+            let right = Right::weight([ROWS.min(rows), inputs, outputs], &weight, at.transposed());
             let mut dx = vec![0.0; rows * inputs];
             each(dx.chunks_mut((ROWS * inputs).max(1)).zip(g.chunks((ROWS * outputs).max(1))), |(dx, g)| {
                 let count = dx.len() / inputs;
-                let at = at.transposed();
-                product([count, inputs, outputs], 1.0, (g, by_outputs), (weight.storage(), at), (dx, Place::rows(inputs)), false);
+                right.product([count, inputs, outputs], 1.0, (g, by_outputs), (dx, Place::rows(inputs)), false);
             });
             array(dx, shape(&x))
         };
         let dweight = || {
             let mut dweight = vec![0.0; inputs * outputs];
+            let right = Right::new([inputs, outputs, rows], g, by_outputs);
             each(dweight.chunks_mut((WEIGHT_ROWS * outputs).max(1)).enumerate(), |(k, part)| {
                 let columns = Place::rows(inputs).transposed().at(k * WEIGHT_ROWS);
                 let count = part.len() / outputs;
-                product([count, outputs, rows], 1.0, (values(&x), columns), (g, by_outputs), (part, by_outputs), false);
+                right.product([count, outputs, rows], 1.0, (values(&x), columns), (part, by_outputs), false);
             });
             array(dweight, shape(&weight))
         };

@@ -13,7 +13,14 @@ mod gemm;
 mod host;
 mod linear;
 mod norm;
+mod packed;
+#[cfg(target_arch = "x86_64")]
+#[allow(unsafe_code, reason = "vectors are read from and written to checked slices")]
+mod parts;
 mod softmax;
+#[cfg_attr(not(target_arch = "x86_64"), path = "no_tiles.rs")]
+#[allow(unsafe_code, reason = "tiles are reached by assembler; every address is checked first")]
+mod tiles;
 mod vector;
 
 pub use activation::{Activation, gelu, silu, tanh};

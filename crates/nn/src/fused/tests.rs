@@ -259,7 +259,7 @@ fn mask(dims: [usize; 4]) -> Tensor<4, Bool> {
 
 #[test]
 fn attentions() {
-    let shapes = [[2usize, 3usize, 5usize, 7usize, 4usize, 6usize], [1, 1, 1, 1, 1, 1], [1, 2, 150, 20, 8, 8], [0, 2, 3, 3, 4, 4]];
+    let shapes = [[2usize, 3usize, 5usize, 7usize, 4usize, 6usize], [1, 1, 1, 1, 1, 1], [1, 2, 300, 20, 8, 8], [0, 2, 3, 3, 4, 4]];
     for [batch, heads, queries, keys, width, wide] in shapes {
         let full = [batch, heads, queries, keys];
         let extras: [Extras; 4] =

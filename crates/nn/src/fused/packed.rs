@@ -1,0 +1,80 @@
+//! Weights laid out for the matrix tiles once, as long as their tensor lives.
+//!
+//! A layout is found by the memory of its tensor. The list knows that memory by a weak reference only: it frees nothing late, and since
+//! flex never writes to memory that somebody else refers to, new values are always in new memory.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, LazyLock, Mutex, OnceLock, Weak},
+};
+
+use burn::{backend::flex::FlexTensor, tensor::Bytes};
+
+use super::{
+    gemm::Place,
+    tiles::{Packed, Side},
+};
+
+/// A matrix in memory: the memory's address, its place there, and its rows and columns.
+type Key = (usize, Place, [usize; 2]);
+
+struct Entry {
+    memory: Weak<Bytes>,
+    packed: Arc<OnceLock<Packed>>,
+}
+
+static LAYOUTS: LazyLock<Mutex<HashMap<Key, Entry>>> = LazyLock::new(Mutex::default);
+
+/// The right factor `weight`, `[terms, lanes]` at `at` in its storage, laid out now or by an earlier call; `None` without tiles.
+pub(super) fn right(weight: &FlexTensor, at: Place, [terms, lanes]: [usize; 2]) -> Option<Arc<OnceLock<Packed>>> {
+    let memory = weight.data_arc();
+    let key = (Arc::as_ptr(&memory).addr(), at, [terms, lanes]);
+    let found = {
+        let mut layouts = LAYOUTS.lock().ok()?;
+        // An address is not used again while the list refers to its memory.
+        if let Some(entry) = layouts.get(&key).filter(|entry| entry.memory.strong_count() > 0) {
+            entry.packed.clone()
+        } else {
+            layouts.retain(|_, entry| entry.memory.strong_count() > 0);
+            let packed = Arc::new(OnceLock::new());
+            layouts.insert(key, Entry { memory: Arc::downgrade(&memory), packed: packed.clone() });
+            packed
+        }
+    };
+    // Outside the lock: workers wait only for the weight that they need themselves.
+    found.get_or_init(|| {
+        let mut packed = Packed::empty(Side::Right);
+        packed.fill(lanes, terms, weight.storage(), at);
+        packed
+    });
+    Some(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{
+        super::{host::array, tiles},
+        *,
+    };
+
+    #[test]
+    fn a_layout_serves_as_long_as_its_memory_holds_the_same_values() {
+        if !tiles::available() {
+            eprintln!("skipped: this processor has no tiles");
+            return;
+        }
+        let at = Place::rows(3);
+        let find = |weight: &FlexTensor| right(weight, at, [2, 3]).expect("there are tiles");
+        let mut weight = array(vec![1.0; 6], [2, 3].into());
+        let first = find(&weight);
+        assert!(Arc::ptr_eq(&first, &find(&weight.clone())), "the same memory is laid out once");
+        assert!(!Arc::ptr_eq(&first, &right(&weight, at.transposed(), [2, 2]).expect("there are tiles")), "another matrix in it is not");
+        weight.storage_mut::<f32>()[0] = 2.0;
+        assert!(!Arc::ptr_eq(&first, &find(&weight)), "written to, although nobody else holds it");
+        let memory = Arc::downgrade(&weight.data_arc());
+        drop(weight);
+        assert_eq!(memory.strong_count(), 0, "the list keeps no weights");
+        find(&array(vec![1.0; 6], [2, 3].into()));
+        assert!(LAYOUTS.lock().expect("nobody panicked").values().all(|entry| !entry.memory.ptr_eq(&memory)), "and forgets the dead");
+    }
+}

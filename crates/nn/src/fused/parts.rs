@@ -1,0 +1,271 @@
+//! Factors of matrix products cut into bfloat16 parts and laid out for the processor's tiles (`tiles.rs`).
+
+use std::arch::x86_64::*;
+
+use super::{gemm::Place, tiles::available};
+
+/// Rows or columns that two tiles cover.
+pub(super) const LANES: usize = 32;
+/// Terms of a sum that one tile holds.
+pub(super) const TERMS: usize = 32;
+/// Numbers of a tile.
+const TILE: usize = 512;
+/// A cache line of parts.
+#[derive(Clone, Copy, Debug)]
+#[repr(align(64))]
+pub(super) struct Line(#[allow(dead_code, reason = "read by tiles")] [u16; 32]);
+
+/// Lines of 32 lanes and 32 terms: three parts of two tiles.
+pub(super) const BLOCK: usize = 6 * TILE / 32;
+
+/// Which factor of a product.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Side {
+    /// `a` of `[lanes, terms]`: a tile's row is a lane.
+    Left,
+    /// `b` of `[terms, lanes]`: a tile's row is a pair of terms.
+    Right,
+}
+
+/// A factor cut into parts, in the order in which tiles are filled.
+#[derive(Clone, Debug)]
+pub(super) struct Packed {
+    pub(super) side: Side,
+    pub(super) lanes: usize,
+    pub(super) terms: usize,
+    lines: Vec<Line>,
+}
+
+impl Packed {
+    /// Nothing yet; room is made by [`fill`](Self::fill) and kept.
+    pub(super) const fn empty(side: Side) -> Self {
+        Self { side, lanes: 0, terms: 0, lines: Vec::new() }
+    }
+
+    /// Cuts and lays out a factor: `lanes` rows of `a` or columns of `b`, and `terms`. `at` is the factor's place in `values`, which
+    /// holds it.
+    ///
+    /// # Panics
+    /// When there are no tiles, or the factor reaches past its slice.
+    pub(super) fn fill(&mut self, lanes: usize, terms: usize, values: &[f32], at: Place) {
+        self.begin(lanes, terms);
+        self.put([0, 0], lanes, terms, values, at);
+    }
+
+    /// Starts a factor that [`put`](Self::put) fills part by part. Until then it holds anything.
+    pub(super) fn begin(&mut self, lanes: usize, terms: usize) {
+        (self.lanes, self.terms) = (lanes, terms);
+        // One block more than is filled: the kernel loads ahead.
+        let blocks = lanes.div_ceil(LANES) * terms.div_ceil(TERMS) + 1;
+        if self.lines.len() < blocks * BLOCK {
+            self.lines.resize(blocks * BLOCK, Line([0; 32]));
+        }
+    }
+
+    /// Lays out a part of a factor that begins at `[lane, term]`, multiples of 32; up to the next multiples it is filled with zeros.
+    ///
+    /// # Panics
+    /// When there are no tiles, the part begins elsewhere or ends beyond the factor, or it reaches past its slice.
+    pub(super) fn put(&mut self, [lane, term]: [usize; 2], lanes: usize, terms: usize, values: &[f32], at: Place) {
+        assert!(available(), "no tiles to pack for");
+        assert!(lane.is_multiple_of(LANES) && term.is_multiple_of(TERMS), "a part that begins inside a block");
+        assert!(lane + lanes <= self.lanes && term + terms <= self.terms, "a part that ends beyond its factor");
+        let blocks = self.terms.div_ceil(TERMS);
+        let (along_lanes, along_terms) = match self.side {
+            Side::Left => (at.row, at.column),
+            Side::Right => (at.column, at.row),
+        };
+        let source = Source { values, start: at.start, lane: along_lanes, term: along_terms, lanes, terms };
+        let first = lane / LANES * blocks + term / TERMS;
+        // SAFETY: `available` found the features.
+        unsafe { pack(source, self.side, blocks, &mut self.lines[first * BLOCK..]) };
+    }
+
+    /// The lines from block `block` of panel `panel` on, at least one block beyond `count`.
+    pub(super) fn from(&self, panel: usize, block: usize, count: usize) -> *const Line {
+        let first = (panel * self.terms.div_ceil(TERMS) + block) * BLOCK;
+        self.lines[first..first + (count + 1) * BLOCK].as_ptr()
+    }
+}
+
+/// A factor where it lies.
+#[derive(Clone, Copy)]
+struct Source<'a> {
+    values: &'a [f32],
+    start: usize,
+    lane: usize,
+    term: usize,
+    lanes: usize,
+    terms: usize,
+}
+
+impl Source<'_> {
+    fn lanes_from(self, lane: usize) -> Self {
+        Self { start: self.start + lane * self.lane, lanes: self.lanes.saturating_sub(lane), ..self }
+    }
+
+    fn terms_from(self, term: usize) -> Self {
+        Self { start: self.start + term * self.term, terms: self.terms - term, ..self }
+    }
+}
+
+/// `count` numbers, at most 16, from `at` on, then zeros.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn load(values: &[f32], at: usize, count: usize) -> __m512 {
+    if count == 0 {
+        return _mm512_setzero_ps();
+    }
+    let values = &values[at..at + count];
+    // SAFETY: the mask lets only the numbers of the slice be read, 16 at most.
+    unsafe { _mm512_maskz_loadu_ps(mask(count), values.as_ptr()) }
+}
+
+/// The first `count` of 16.
+#[inline]
+fn mask(count: usize) -> u16 {
+    if count >= 16 { u16::MAX } else { (1 << count) - 1 }
+}
+
+/// Splits off the leading 8 bits of every number.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn leading(x: __m512i) -> (__m512i, __m512i) {
+    let high = _mm512_and_si512(x, _mm512_set1_epi32(0xFFFF_0000_u32 as i32));
+    let rest = _mm512_sub_ps(_mm512_castsi512_ps(x), _mm512_castsi512_ps(high));
+    (high, _mm512_castps_si512(rest))
+}
+
+/// The three parts of two vectors, joined by `join` from the upper halves of their numbers.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn parts(u: __m512, v: __m512, join: impl Fn(__m512i, __m512i) -> __m512i) -> [__m512i; 3] {
+    let (u0, u1) = leading(_mm512_castps_si512(u));
+    let (v0, v1) = leading(_mm512_castps_si512(v));
+    let ((u1, u2), (v1, v2)) = (leading(u1), leading(v1));
+    [join(u0, v0), join(u1, v1), join(u2, v2)]
+}
+
+/// Fills the blocks of a part of a factor that has `blocks` blocks a panel, along the source's memory.
+#[target_feature(enable = "avx512f,avx512bw")]
+fn pack(source: Source<'_>, side: Side, blocks: usize, lines: &mut [Line]) {
+    let has_pairs_in_rows = source.lane == 1 && source.term != 1;
+    let (panels, steps) = (source.lanes.div_ceil(LANES), source.terms.div_ceil(TERMS));
+    for k in 0..panels * steps {
+        let (panel, step) = if has_pairs_in_rows { (k % panels, k / panels) } else { (k / steps, k % steps) };
+        let lines = &mut lines[(panel * blocks + step) * BLOCK..][..BLOCK];
+        let block = source.lanes_from(panel * LANES).terms_from(step * TERMS);
+        for half in 0..2 {
+            let part = block.lanes_from(half * 16);
+            let part = Source { lanes: part.lanes.min(16), terms: part.terms.min(TERMS), ..part };
+            let (h, rest) = lines[half * 16..].split_at_mut(32);
+            let (l, r) = rest.split_at_mut(32);
+            let tiles = [h, l, r].map(|lines| lines.first_chunk_mut::<16>().expect("a block has three times two tiles"));
+            if has_pairs_in_rows {
+                pairs(part, tiles, side == Side::Left);
+            } else {
+                rows(part, tiles, side == Side::Right);
+            }
+        }
+    }
+}
+
+/// Fills tiles from a factor whose lanes are next to one another: a row is a pair of terms.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn pairs(source: Source<'_>, mut tiles: [&mut [Line; 16]; 3], transpose: bool) {
+    let Source { values, start, term, lanes, terms, .. } = source;
+    for pair in 0..16 {
+        let row = |k: usize| if k < terms { load(values, start + k * term, lanes) } else { _mm512_setzero_ps() };
+        let found = parts(row(2 * pair), row(2 * pair + 1), |u, v| _mm512_or_si512(_mm512_srli_epi32::<16>(u), upper(v)));
+        tiles.iter_mut().zip(found).for_each(|(tile, row)| store(&mut tile[pair], row));
+    }
+    if transpose {
+        tiles.into_iter().for_each(|tile| turn(tile));
+    }
+}
+
+/// Fills tiles from any other factor: a row is a lane.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw")]
+fn rows(source: Source<'_>, mut tiles: [&mut [Line; 16]; 3], transpose: bool) {
+    let Source { values, start, lane, term, lanes, terms } = source;
+    let (early, late) = (terms.min(16), terms.saturating_sub(16));
+    let mut copy = [0.0; TERMS];
+    for row in 0..16 {
+        let (mut u, mut v) = (_mm512_setzero_ps(), _mm512_setzero_ps());
+        let at = start + row * lane;
+        if row < lanes && term == 1 {
+            (u, v) = (load(values, at, early), load(values, at + early, late));
+        } else if row < lanes {
+            copy.iter_mut().take(terms).enumerate().for_each(|(k, copy)| *copy = values[at + k * term]);
+            (u, v) = (load(&copy, 0, early), load(&copy, early, late));
+        }
+        let found = parts(u, v, |u, v| _mm512_permutex2var_epi16(u, odd_words(), v));
+        tiles.iter_mut().zip(found).for_each(|(tile, part)| store(&mut tile[row], part));
+    }
+    if transpose {
+        tiles.into_iter().for_each(|tile| turn(tile));
+    }
+}
+
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn store(line: &mut Line, row: __m512i) {
+    // SAFETY: a line is 64 aligned bytes.
+    unsafe { _mm512_store_si512(std::ptr::from_mut(line).cast(), row) };
+}
+
+/// Exchanges rows and columns of a tile, whose elements are pairs.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn turn(tile: &mut [Line; 16]) {
+    let mut rows = [_mm512_setzero_si512(); 16];
+    // SAFETY: a line is 64 aligned bytes.
+    rows.iter_mut().zip(&*tile).for_each(|(row, line)| *row = unsafe { _mm512_load_si512(std::ptr::from_ref(line).cast()) });
+    tile.iter_mut().zip(transposed(rows)).for_each(|(line, row)| store(line, row));
+}
+
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn upper(x: __m512i) -> __m512i {
+    _mm512_and_si512(x, _mm512_set1_epi32(0xFFFF_0000_u32 as i32))
+}
+
+/// Selects the upper halves of the numbers of two vectors.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn odd_words() -> __m512i {
+    // Two 16-bit numbers each: 2 k + 1 for k = 2 i and 2 i + 1.
+    let pair = |i: i32| (4 * i + 1) | (4 * i + 3) << 16;
+    let [a, b, c, d] = [0, 4, 8, 12].map(|i| [pair(i), pair(i + 1), pair(i + 2), pair(i + 3)]);
+    _mm512_setr_epi32(a[0], a[1], a[2], a[3], b[0], b[1], b[2], b[3], c[0], c[1], c[2], c[3], d[0], d[1], d[2], d[3])
+}
+
+/// Rows and columns of 16 by 16 32-bit numbers exchanged.
+#[inline]
+#[target_feature(enable = "avx512f")]
+pub(super) fn transposed(rows: [__m512i; 16]) -> [__m512i; 16] {
+    let mut x = rows;
+    // Within lanes of four numbers, then lanes of four lanes.
+    for i in (0..16).step_by(4) {
+        let [a, b, c, d] = [x[i], x[i + 1], x[i + 2], x[i + 3]];
+        let (ab, cd) = (_mm512_unpacklo_epi32(a, b), _mm512_unpacklo_epi32(c, d));
+        let (ab_late, cd_late) = (_mm512_unpackhi_epi32(a, b), _mm512_unpackhi_epi32(c, d));
+        x[i] = _mm512_unpacklo_epi64(ab, cd);
+        x[i + 1] = _mm512_unpackhi_epi64(ab, cd);
+        x[i + 2] = _mm512_unpacklo_epi64(ab_late, cd_late);
+        x[i + 3] = _mm512_unpackhi_epi64(ab_late, cd_late);
+    }
+    let mut y = x;
+    for j in 0..4 {
+        let [a, b, c, d] = [x[j], x[4 + j], x[8 + j], x[12 + j]];
+        let (ab, cd) = (_mm512_shuffle_i32x4::<0x88>(a, b), _mm512_shuffle_i32x4::<0x88>(c, d));
+        let (ab_odd, cd_odd) = (_mm512_shuffle_i32x4::<0xDD>(a, b), _mm512_shuffle_i32x4::<0xDD>(c, d));
+        y[j] = _mm512_shuffle_i32x4::<0x88>(ab, cd);
+        y[4 + j] = _mm512_shuffle_i32x4::<0x88>(ab_odd, cd_odd);
+        y[8 + j] = _mm512_shuffle_i32x4::<0xDD>(ab, cd);
+        y[12 + j] = _mm512_shuffle_i32x4::<0xDD>(ab_odd, cd_odd);
+    }
+    y
+}
