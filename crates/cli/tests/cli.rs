@@ -42,7 +42,7 @@ fn help_is_data_and_a_missing_command_is_usage() {
 #[test]
 fn unknown_names_are_usage_errors_with_a_suggestion() {
     refused(&langevin(&["docter"]), 2, &["'docter'", "did you mean `doctor`?"]);
-    refused(&langevin(&["gen", "molecule"]), 2, &["domain", "'molecule'", "audio"]);
+    refused(&langevin(&["gen", "melody"]), 2, &["domain", "'melody'", "audio"]);
     refused(&langevin(&["train", "audoi"]), 2, &["did you mean `audio`?"]);
     refused(&langevin(&["list", "--jsn"]), 2, &["--jsn", "--json"]);
     refused(&langevin(&["completions", "cmd.exe"]), 2, &["cmd.exe", "bash"]);
