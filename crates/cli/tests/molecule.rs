@@ -149,8 +149,9 @@ fn forms_isomers_and_flags() {
     let run = langevin(&["gen", "molecule", "CCO", "-n", "1", "-o", &at("h.sdf")]);
     assert!(run.code == 0);
     let held = ["--fix", &at("h.sdf"), "--fix-atoms", "1-3"];
-    let run =
-        langevin(&[&["gen", "molecule", "CCO", "-n", "1", "--seed", "9", "-o", &at("f.sdf"), "--trajectory", &at("t.xyz")][..], &held].concat());
+    let run = langevin(
+        &[&["gen", "molecule", "CCO", "-n", "1", "--seed", "9", "-o", &at("f.sdf"), "--trajectory", &at("t.xyz")][..], &held].concat(),
+    );
     assert!(run.code == 0, "{}", run.stderr);
     let (before, after) = (&records(at("h.sdf").as_ref())[0], &records(at("f.sdf").as_ref())[0]);
     for atom in 0..3 {
@@ -171,7 +172,20 @@ fn new_molecules_are_valid_different_and_the_same_again() {
     for name in ["a.sdf", "b.sdf"] {
         let threads = if name == "a.sdf" { "1" } else { "3" };
         let run = langevin(&[
-            "gen", "molecule", "--de-novo", "5", "--heavy", "5-7", "--steps", "8", "--seed", "4", "--threads", threads, "-o", &at(name),
+            "gen",
+            "molecule",
+            "--de-novo",
+            "5",
+            "--heavy",
+            "5-7",
+            "--steps",
+            "8",
+            "--seed",
+            "4",
+            "--threads",
+            threads,
+            "-o",
+            &at(name),
         ]);
         assert!(run.code == 0, "{}", run.stderr);
     }
@@ -191,7 +205,8 @@ fn new_molecules_are_valid_different_and_the_same_again() {
 fn geodiff_runs_beside_ours() {
     let folder = tempfile::tempdir().expect("a folder");
     let out = folder.path().join("g.sdf");
-    let run = langevin(&["gen", "molecule", "CCO", "-n", "2", "--steps", "20", "--checkpoint", "geodiff", "-o", out.to_str().expect("text")]);
+    let run =
+        langevin(&["gen", "molecule", "CCO", "-n", "2", "--steps", "20", "--checkpoint", "geodiff", "-o", out.to_str().expect("text")]);
     assert!(run.code == 0, "{}", run.stderr);
     let made = records(&out);
     assert_eq!(made.len(), 2);

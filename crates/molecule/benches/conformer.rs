@@ -11,7 +11,7 @@ use langevin_molecule::{
     data::{Example, Examples, Mixture},
     geometry::BoundsTable,
     model::ConformerNet,
-    task::{ConformerTask, Conformers, Steer},
+    task::{ConformerTask, Conformers, Steer, Walk},
 };
 use langevin_nn::{Init, Trainable as _};
 
@@ -37,7 +37,8 @@ fn conformer(c: &mut Criterion) {
     let device = Device::flex();
     let config = ConformerConfig::default();
     let (molecule, positions) = pentane();
-    let examples = || Examples::new(vec![Example::new(&molecule, &[positions.clone()], &[1.0], 0).expect("fits"); 8]).expect("some");
+    let examples =
+        || Examples::new(vec![Example::new(&molecule, std::slice::from_ref(&positions), &[1.0], 0).expect("fits"); 8]).expect("some");
     let task =
         ConformerTask::new(&config, 1, [64, 8], Mixture::new(vec![examples()], &[]).expect("one"), examples(), BoundsTable::default())
             .expect("a schedule");
@@ -51,7 +52,13 @@ fn conformer(c: &mut Criterion) {
     let run = model.run(&Sampling::default()).expect("a run");
     let features = langevin_molecule::features::Features::new(&molecule);
     c.bench_function("conformer/sampling 4 rows", |b| {
-        b.iter(|| pool.install(|| model.sample(&features, 0, 0..4, &run, Philox::new(1), Steer::default(), &|| ControlFlow::Continue(()))));
+        b.iter(|| {
+            pool.install(|| {
+                model.sample(&features, 0..4, Walk { run: &run, level: 0, steer: Steer::default() }, Philox::new(1), &|| {
+                    ControlFlow::Continue(())
+                })
+            })
+        });
     });
 }
 

@@ -10,7 +10,7 @@ use langevin_molecule::{
     features::Features,
     geometry::BoundsTable,
     model::{ConformerNet, GraphBatch},
-    task::{Conformers, Held, Steer},
+    task::{Conformers, Held, Steer, Walk},
 };
 use langevin_nn::Init;
 
@@ -49,7 +49,7 @@ fn forward(net: &ConformerNet, molecules: &[(&Features, &[Point])]) -> Vec<Vec<V
         row.iter_mut().zip(points.iter().flatten()).for_each(|(v, p)| *v = *p as f32);
     }
     let x = Tensor::from_data(TensorData::new(values, [rows, n, 3]), &device);
-    let output = net.forward(x, &vec![-0.1; rows], &vec![(0.7, 0.6, 0.4); rows], &graph, &vec![0; rows]);
+    let output = net.forward(&x, &vec![-0.1; rows], &vec![(0.7, 0.6, 0.4); rows], &graph, &vec![0; rows]);
     let points = |raw: Tensor<3>| {
         let values: Vec<f64> = raw.into_data().iter::<f64>().collect();
         let row = |row: &[f64]| row.chunks(3).map(|p| [p[0], p[1], p[2]]).collect::<Vec<Point>>();
@@ -111,7 +111,10 @@ fn whole_runs_turn_and_do_not_move_with_their_noise() {
     let sample = |points: &[Point], shift: f32| {
         let values: Vec<f32> = points.iter().flatten().map(|v| *v as f32 + shift).collect();
         let start = Tensor::from_data(TensorData::new(values, [1, points.len(), 3]), &device);
-        match model.sample_from(start, &features, 0, &run, &noise, Steer::default(), &|| ControlFlow::Continue(())).expect("runs") {
+        match model
+            .sample_from(start, &features, Walk { run: &run, level: 0, steer: Steer::default() }, &noise, &|| ControlFlow::Continue(()))
+            .expect("runs")
+        {
             ControlFlow::Continue(mut made) => made.remove(0),
             ControlFlow::Break(()) => panic!("nothing stops it"),
         }
@@ -217,7 +220,8 @@ fn held_atoms_stay_where_they_are() {
     let molecule = Molecule::from_smiles("CCO").expect("valid");
     let held = Held { atoms: vec![(0, [5.0, 1.0, 0.0]), (2, [7.0, 2.0, 0.5])] };
     let steer = Steer { held: Some(&held), ..Steer::default() };
-    let made = model.sample(&Features::new(&molecule), 0, 0..4, &run, Philox::new(1), steer, &|| ControlFlow::Continue(()));
+    let made =
+        model.sample(&Features::new(&molecule), 0..4, Walk { run: &run, level: 0, steer }, Philox::new(1), &|| ControlFlow::Continue(()));
     let ControlFlow::Continue(made) = made.expect("runs") else { panic!("nothing stops it") };
     for conformer in made {
         for (atom, place) in &held.atoms {

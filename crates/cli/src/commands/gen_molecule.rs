@@ -356,7 +356,8 @@ impl Run<'_> {
                 None => Ok(None),
                 Some((atoms, positions)) => source::held_of(&item.molecule, atoms, positions).map(Some),
             };
-            let job = held.and_then(|held| Job::new(&item.text, item.molecule.clone(), self.bounds, held).map_err(|e| e.to_string()));
+            let job =
+                held.and_then(|held| Job::new(&item.text, item.molecule.clone(), self.bounds, held.as_ref()).map_err(|e| e.to_string()));
             match job {
                 Ok(job) => {
                     jobs.push(job);

@@ -98,7 +98,7 @@ impl ConformerNet {
 
     /// Raw outputs at noised positions `x` (angstrom, centred, shape `[batch, atoms, 3]`), whose rows have noise input `c_noise` and
     /// preconditioning `c`, of molecules at levels of theory `levels`.
-    pub fn forward(&self, x: Tensor<3>, c_noise: &[f32], c: &[Preconditioning], graph: &GraphBatch, levels: &[usize]) -> Output {
+    pub fn forward(&self, x: &Tensor<3>, c_noise: &[f32], c: &[Preconditioning], graph: &GraphBatch, levels: &[usize]) -> Output {
         let device = x.device();
         let rows = c.len();
         let factor = |of: fn(&Preconditioning) -> f32| {

@@ -61,7 +61,7 @@ impl Handedness {
         let corner = |c: usize| corners.clone().narrow(1, c * n, n);
         let [a, b, c] = [1, 2, 3].map(|k| corner(k) - corner(0));
         // The volume's gradient with respect to each corner.
-        let of = [cross(b.clone(), c.clone()), cross(c, a.clone()), cross(a.clone(), b)];
+        let of = [cross(&b, &c), cross(&c, &a), cross(&a, &b)];
         let volume = (a * of[0].clone()).sum_dim(2) * handed.sign.clone();
         let first = (of[0].clone() + of[1].clone() + of[2].clone()).neg();
         let [p, q, r] = of;
@@ -78,8 +78,8 @@ fn bounded(v: Tensor<3>) -> Tensor<3> {
 }
 
 /// Cross products of rows, shape `[.., 3]`.
-pub fn cross(a: Tensor<3>, b: Tensor<3>) -> Tensor<3> {
+fn cross(a: &Tensor<3>, b: &Tensor<3>) -> Tensor<3> {
     let part = |v: &Tensor<3>, k: usize| v.clone().narrow(2, k % 3, 1);
-    let component = |k: usize| part(&a, k + 1) * part(&b, k + 2) - part(&a, k + 2) * part(&b, k + 1);
+    let component = |k: usize| part(a, k + 1) * part(b, k + 2) - part(a, k + 2) * part(b, k + 1);
     Tensor::cat(vec![component(0), component(1), component(2)], 2)
 }

@@ -38,6 +38,17 @@ pub struct Conformers {
     device: Device,
 }
 
+/// How noise becomes conformers.
+#[derive(Clone, Copy, Debug)]
+pub struct Walk<'a> {
+    /// The run.
+    pub run: &'a Run,
+    /// Level of theory, as a number of the config's.
+    pub level: usize,
+    /// What is done to estimates on the way.
+    pub steer: Steer<'a>,
+}
+
 impl std::fmt::Debug for Conformers {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Conformers").field("config", &self.config).finish_non_exhaustive()
@@ -83,16 +94,14 @@ impl Conformers {
     pub fn sample(
         &self,
         molecule: &Features,
-        level: usize,
         samples: Range<u32>,
-        run: &Run,
+        walk: Walk<'_>,
         noise: Philox,
-        steer: Steer<'_>,
         observe: &dyn Fn() -> ControlFlow<()>,
     ) -> Result<ControlFlow<(), Vec<Vec<Point>>>> {
         let noise = noise.rows_from(samples.start);
         let start = Tensor::<3>::zeros([samples.len(), molecule.atoms, 3], &self.device).noise_like(&noise, 0, stream::PRIOR);
-        self.sample_from(start, molecule, level, run, &noise, steer, observe)
+        self.sample_from(start, molecule, walk, &noise, observe)
     }
 
     /// [`sample`](Self::sample) from standard noise `start` of one's own, shape `[conformers, atoms, 3]`; `noise` is what stochastic
@@ -104,19 +113,18 @@ impl Conformers {
         &self,
         start: Tensor<3>,
         molecule: &Features,
-        level: usize,
-        run: &Run,
+        walk: Walk<'_>,
         noise: &dyn NoiseSource,
-        steer: Steer<'_>,
         observe: &dyn Fn() -> ControlFlow<()>,
     ) -> Result<ControlFlow<(), Vec<Vec<Point>>>> {
+        let Walk { run, level, steer } = walk;
         let rows = start.dims()[0];
         let graph = GraphBatch::new(&vec![molecule; rows], &self.device);
         let stopped = Cell::new(false);
         let denoiser = OfMolecule { model: self, graph: &graph, levels: vec![level; rows], steer, observe, stopped: &stopped };
         let start = graph.centred(start.mul_scalar(run.start()));
         let x = match steer.held {
-            Some(held) => self.repaint(start, held, &denoiser, run, noise)?,
+            Some(held) => self.repaint(&start, held, &denoiser, run, noise)?,
             None => match run.sample(start, &denoiser, noise, &|| ControlFlow::Continue(()))? {
                 ControlFlow::Continue(x) => graph.centred(x),
                 ControlFlow::Break(()) => return Ok(ControlFlow::Break(())),
@@ -125,7 +133,7 @@ impl Conformers {
         Ok(if stopped.get() { ControlFlow::Break(()) } else { ControlFlow::Continue(points(x)) })
     }
 
-    fn repaint(&self, start: Tensor<3>, held: &Held, denoiser: &OfMolecule<'_>, run: &Run, noise: &dyn NoiseSource) -> Result<Tensor<3>> {
+    fn repaint(&self, start: &Tensor<3>, held: &Held, denoiser: &OfMolecule<'_>, run: &Run, noise: &dyn NoiseSource) -> Result<Tensor<3>> {
         let [rows, atoms, _] = start.dims();
         let (mut known, mut is_known) = (vec![0f32; atoms * 3], vec![0f32; atoms]);
         for &(a, p) in &held.atoms {
@@ -137,7 +145,7 @@ impl Conformers {
         let blend = |k: &Tensor<3>, x: &Tensor<3>| k.clone() * is_known.clone() + x.clone() * (is_known.clone().neg() + 1.0);
         // Short jumps: 20 levels are few, and each jump costs a walk.
         let repaint = RePaint { jump_length: 2, jump_samples: 2, eta: 1.0 };
-        let x = blend(&(known.clone() + start.clone()), &start);
+        let x = blend(&(known.clone() + start.clone()), start);
         Ok(repaint.fill(x, &known, run.nodes(), denoiser, noise, blend)?)
     }
 }
@@ -180,7 +188,7 @@ impl Denoiser<Tensor<3>> for OfMolecule<'_> {
         let param = self.model.config.objective.param;
         let c = preconditioning(param, at);
         let x = self.graph.centred(x.clone());
-        let output = self.model.net.forward(x.clone(), &vec![c_noise(at); rows], &vec![c; rows], self.graph, &self.levels);
+        let output = self.model.net.forward(&x, &vec![c_noise(at); rows], &vec![c; rows], self.graph, &self.levels);
         let raw = output.rounds.last().expect("a checked config has a round");
         let x0 = Tensor::lincomb(&[(f64::from(c.0), &x), (f64::from(c.1), raw)]);
         if self.steer.is_idle() {

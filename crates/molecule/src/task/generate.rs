@@ -6,7 +6,7 @@ use langevin_core::{Philox, recipe::Run};
 use langevin_nn::Sampler;
 
 use super::{
-    conformer::{Conformers, MICRO_BATCH},
+    conformer::{Conformers, MICRO_BATCH, Walk},
     geodiff::{self, GeoDiff, Method},
     steer::{Held, Steer, Trajectory},
 };
@@ -64,7 +64,7 @@ impl Draw for Diffusion<'_> {
         steer: Steer<'_>,
         observe: &dyn Fn() -> ControlFlow<()>,
     ) -> Result<ControlFlow<(), Vec<Vec<Point>>>> {
-        self.model.sample(features, self.level, samples, self.run, noise, steer, observe)
+        self.model.sample(features, samples, Walk { run: self.run, level: self.level, steer }, noise, observe)
     }
 }
 
@@ -140,12 +140,12 @@ impl Job {
     ///
     /// # Errors
     /// A molecule without atoms, or held atoms that are not there or all in different fragments.
-    pub fn new(text: &str, molecule: Molecule, table: &BoundsTable, held: Option<Held>) -> Result<Self> {
+    pub fn new(text: &str, molecule: Molecule, table: &BoundsTable, held: Option<&Held>) -> Result<Self> {
         let refuse = |reason: String| Err(Error::Geometry { reason });
         if molecule.atoms.is_empty() {
             return refuse("a molecule without atoms has no conformers".to_owned());
         }
-        if let Some(a) = held.iter().flat_map(|h| &h.atoms).map(|h| h.0).find(|a| *a >= molecule.atoms.len()) {
+        if let Some(a) = held.into_iter().flat_map(|h| &h.atoms).map(|h| h.0).find(|a| *a >= molecule.atoms.len()) {
             return refuse(format!("atom {} is to be held, but the molecule has {} atoms", a + 1, molecule.atoms.len()));
         }
         let (of, count) = molecule.fragments();
@@ -158,7 +158,7 @@ impl Job {
             Fragment {
                 features: Features::new(&part),
                 restraints: Restraints::new(&part, table),
-                held: held.clone(),
+                held: held.cloned(),
                 molecule: part,
                 atoms,
             }

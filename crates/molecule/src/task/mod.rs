@@ -7,7 +7,7 @@ pub mod geodiff;
 mod steer;
 mod train_conformer;
 
-pub use conformer::Conformers;
+pub use conformer::{Conformers, Walk};
 pub use generate::{Conformer, Diffusion, Draw, Generation, Job, Published, Request};
 pub use steer::{Held, Steer, Trajectory};
 pub use train_conformer::ConformerTask;

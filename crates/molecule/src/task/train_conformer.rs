@@ -91,7 +91,7 @@ impl ConformerTask {
         let inputs: Vec<f32> = batch.levels.iter().map(|&at| c_noise(at)).collect();
         let c: Vec<_> = batch.levels.iter().map(|&at| preconditioning(dsm.param, at)).collect();
         let levels: Vec<usize> = rows.examples.iter().map(|e| e.level).collect();
-        let output = model.forward(x.clone(), &inputs, &c, &graph, &levels);
+        let output = model.forward(&x, &inputs, &c, &graph, &levels);
         let target = dsm.outputs(x.clone(), x0.clone(), &batch.levels);
         let mut of_rounds: Vec<_> =
             output.rounds.iter().map(|raw| row_mse(raw.clone(), target.clone(), Some(graph.mask.clone()))).collect();
