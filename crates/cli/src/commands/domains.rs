@@ -16,6 +16,7 @@ pub(crate) struct Gen {
 
 #[derive(Debug, Subcommand)]
 #[command(subcommand_value_name = "DOMAIN", subcommand_help_heading = "Domains")]
+#[allow(clippy::large_enum_variant, reason = "parsed once")]
 enum GenDomain {
     Audio(gen_audio::Args),
     Molecule(gen_molecule::Args),
@@ -89,6 +90,7 @@ pub(crate) struct Eval {
 
 #[derive(Debug, Subcommand)]
 #[command(subcommand_value_name = "DOMAIN", subcommand_help_heading = "Domains")]
+#[allow(clippy::large_enum_variant, reason = "parsed once")]
 enum EvalDomain {
     Audio(eval_audio::Args),
     Molecule(eval_molecule::Args),

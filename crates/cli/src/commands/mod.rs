@@ -27,6 +27,7 @@ use crate::{report::Failure, settings::Settings};
 
 /// What the program can do.
 #[derive(Debug, Subcommand)]
+#[allow(clippy::large_enum_variant, reason = "parsed once")]
 pub(crate) enum Command {
     Gen(domains::Gen),
     Train(domains::Train),
