@@ -11,9 +11,9 @@ use crate::{models, output, report::Failure, settings::Settings, values};
 #[derive(Debug, clap::Args)]
 pub(crate) struct RunArgs {
     /// Config; its [model] kind names the architecture [default: that of the shipped checkpoint]
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["from", "resume"])]
+    #[arg(long, value_name = "FILE", conflicts_with = "resume")]
     pub(crate) config: Option<PathBuf>,
-    /// Start from the weights and config of a checkpoint (a shipped name or a file)
+    /// Start from the weights of a checkpoint (a shipped name or a file), and without --config from its config
     #[arg(long, value_name = "NAME|FILE", conflicts_with = "resume")]
     pub(crate) from: Option<PathBuf>,
     /// Continue the run of this folder to the same bits

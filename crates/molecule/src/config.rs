@@ -147,6 +147,12 @@ impl ConformerConfig {
                 return Err(Error::Setting { name, reason: format!("should be 0 to {most}, but is {value}") });
             }
         }
+        if let Param::Edm { sigma_data } | Param::Consistency { sigma_data, .. } = self.objective.param
+            && sigma_data != self.sigma_data
+        {
+            let reason = format!("param says sigma_data = {sigma_data}, but the model has {}", self.sigma_data);
+            return Err(langevin_core::Error::Invalid { what: "objective", reason }.into());
+        }
         if self.objective.learned_variance.is_some() || self.objective.learned_schedule.is_some() || self.objective.importance.is_some() {
             let reason = "a conformer model has no learned variance, learned schedule or importance sampling".to_owned();
             return Err(langevin_core::Error::Invalid { what: "objective", reason }.into());
@@ -154,5 +160,27 @@ impl ConformerConfig {
         self.objective.check()?;
         self.sampling.check()?;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_that_do_not_go_together_are_refused() {
+        let refused = |change: fn(&mut ConformerConfig)| {
+            let mut config = ConformerConfig::default();
+            assert!(config.check().is_ok());
+            change(&mut config);
+            config.check().is_err()
+        };
+        assert!(refused(|c| c.heads = 7));
+        assert!(refused(|c| c.vectors = 12));
+        assert!(refused(|c| c.rounds = 0));
+        assert!(refused(|c| c.levels.clear()));
+        assert!(refused(|c| c.boltzmann = 1.5));
+        assert!(refused(|c| c.sigma_data = 1.0));
+        assert!(refused(|c| c.objective.learned_variance = Some(langevin_core::recipe::LearnedVariance::default())));
     }
 }
