@@ -166,6 +166,8 @@ fn encode(smiles: &str) -> Option<Vec<String>> {
                 parents.push(here);
                 (here, bond) = (Some(new), "");
             }
+            // Whatever else stands outside brackets is no SMILES.
+            stray if !stray.starts_with(|c: char| c.is_ascii_digit() || c == '%') => return None,
             digit => {
                 let at = here.filter(|&at| at + 1 == parents.len())?;
                 match open.remove(digit) {
@@ -175,7 +177,10 @@ fn encode(smiles: &str) -> Option<Vec<String>> {
                         if matches!(bond, "/" | "\\" | ".") {
                             return None;
                         }
-                        out.push(format!("{bond}@{}", back(&parents, at, first)?));
+                        match back(&parents, at, first)? {
+                            0 => return None,
+                            steps => out.push(format!("{bond}@{steps}")),
+                        }
                     }
                 }
                 bond = "";
@@ -321,6 +326,7 @@ mod tests {
         assert_eq!(of("C C @2"), None);
         assert_eq!(of("=C C"), None);
         assert_eq!(of("@2 C"), None);
+        assert_eq!((encode("N++"), encode("N11")), (None, None));
         assert_eq!(of("C O ^1").as_deref(), Some("CO"));
         assert_eq!(decode([Some("C"), None].into_iter()), None);
     }
