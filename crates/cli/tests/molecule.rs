@@ -88,6 +88,10 @@ fn bad_strings_are_named_with_their_column_and_cost_nothing_else() {
     assert_eq!(records(&out).len(), 1);
     let errors = String::from_utf8(text(&folder.path().join("x.sdf.errors.jsonl"))).expect("text");
     assert!(errors.contains("\"line\":2") && errors.contains("C1CC"), "{errors}");
+    let empty = folder.path().join("empty.smi");
+    fs::write(&empty, "# nothing\n").expect("writable");
+    let run = langevin(&["gen", "molecule", "--input", empty.to_str().expect("text")]);
+    assert!(run.code == 1 && run.stderr.contains("no molecule"), "{}", run.stderr);
     assert_eq!(langevin(&["gen", "molecule"]).code, 2);
     assert_eq!(langevin(&["gen", "molecule", "CCO", "-o", path]).code, 1, "no file is overwritten");
 }

@@ -304,6 +304,12 @@ fn drive(
         Run { args, settings, model, bounds, request: &request, effective: &effective, workers, cancel, trajectory: Trajectory::default() };
     let mut writer = Writer::start(&args.output, format)?;
     all.stream(&source, rows, &mut writer, &mut tally)?;
+    // A part of a short file may be empty; the whole may not.
+    if tally.molecules == 0 && tally.failed.is_empty() && shard == Shard::WHOLE {
+        return Err(
+            Failure::data("input", "the input holds no molecule").help("give one SMILES a line, a table with a column smiles, or SDF")
+        );
+    }
     if tally.molecules == 0 && !tally.failed.is_empty() {
         let count = tally.failed.len();
         return Err(Failure::data("smiles", format!("no conformer could be made: {count} of {count} molecules failed, named above")));
