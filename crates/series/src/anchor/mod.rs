@@ -1,0 +1,1 @@
+//! The best simple estimate of every hole, which diffusion starts from.

@@ -1,0 +1,1 @@
+//! Training examples: windows of tables with holes punched into them.

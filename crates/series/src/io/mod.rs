@@ -1,0 +1,1 @@
+//! Delimited files in and out.

@@ -1,0 +1,1 @@
+//! Patterns of holes, to train and to measure with.

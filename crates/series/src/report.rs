@@ -1,0 +1,1 @@
+//! What an imputation says about itself, as JSON.

@@ -1,0 +1,1 @@
+//! Multivariate processes drawn from a seed, to train on.
