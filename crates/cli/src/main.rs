@@ -9,6 +9,7 @@ mod molecule;
 mod output;
 mod report;
 mod sampling;
+mod series;
 mod settings;
 mod training;
 mod values;

@@ -2,7 +2,7 @@
 
 use clap::Subcommand;
 
-use super::{distill_audio, eval_audio, eval_molecule, gen_audio, gen_molecule, train_audio, train_molecule, tune_audio};
+use super::{distill_audio, eval_audio, eval_molecule, gen_audio, gen_molecule, train_audio, train_molecule, train_series, tune_audio};
 use crate::{report::Failure, settings::Settings};
 
 /// Generate data
@@ -45,6 +45,7 @@ pub(crate) struct Train {
 enum TrainDomain {
     Audio(train_audio::Args),
     Molecule(train_molecule::Args),
+    Series(train_series::Args),
 }
 
 impl Train {
@@ -52,6 +53,7 @@ impl Train {
         match &self.domain {
             TrainDomain::Audio(args) => train_audio::run(args, settings),
             TrainDomain::Molecule(args) => train_molecule::run(args, settings),
+            TrainDomain::Series(args) => train_series::run(args, settings),
         }
     }
 }

@@ -19,6 +19,7 @@ mod selftest;
 mod ship;
 mod train_audio;
 mod train_molecule;
+mod train_series;
 mod tune_audio;
 
 use clap::Subcommand;

@@ -5,9 +5,10 @@ use std::{collections::BTreeMap, sync::Arc};
 use langevin_core::{Philox, noise::stream};
 use rayon::prelude::*;
 
-use super::{Anchored, Relations, Sheet, Window};
+use super::{Relations, Sheet, Window};
 use crate::{
     Error, Frame, Result,
+    anchor::Anchored,
     draws::Draws,
     masks::{Mask, Pattern, own_gaps},
 };
@@ -48,12 +49,19 @@ pub trait Anchoring: Sync {
 pub struct PoolConfig {
     /// Seed of masks.
     pub seed: u64,
-    /// Masks of each table.
-    pub masks: u32,
     /// Rows of a window.
     pub window: usize,
     /// Most columns of a window.
     pub columns: usize,
+}
+
+/// Tables of one kind: all sources of a pool are drawn from evenly, whatever their sizes.
+#[derive(Clone, Debug, Default)]
+pub struct Source {
+    /// The tables.
+    pub frames: Vec<Frame>,
+    /// Masks of each.
+    pub masks: u32,
 }
 
 /// A masked table, and what the mask hid.
@@ -72,11 +80,11 @@ pub struct Pool {
     config: PoolConfig,
     tables: Vec<Masked>,
     /// Tables by the number of columns of their windows, of each source.
-    sources: Vec<Source>,
+    sources: Vec<Tables>,
 }
 
 #[derive(Debug)]
-struct Source {
+struct Tables {
     tables: Vec<usize>,
     alike: BTreeMap<usize, Vec<usize>>,
 }
@@ -104,22 +112,23 @@ pub struct Draw {
 }
 
 impl Pool {
-    /// Masks every table of each source, anchors it, and keeps it; sources are drawn from evenly, whatever their sizes. Every table of a
-    /// file with holes is masked by the file's own gaps half of the time.
+    /// Masks every table of each source, anchors it, and keeps it. A table with holes is masked by its own gaps half of the time.
     ///
     /// # Errors
     /// [`Error::Setting`] when no table has a cell to hide.
-    pub fn new(config: PoolConfig, sources: &[Vec<Frame>], anchoring: &dyn Anchoring) -> Result<Self> {
+    pub fn new(config: PoolConfig, sources: &[Source], anchoring: &dyn Anchoring) -> Result<Self> {
         let noise = Philox::new(config.seed);
         let frames: Vec<(usize, &Frame)> =
-            sources.iter().enumerate().flat_map(|(source, frames)| frames.iter().map(move |frame| (source, frame))).collect();
-        let jobs: Vec<(u32, u32)> = (0..frames.len() as u32).flat_map(|table| (0..config.masks).map(move |mask| (table, mask))).collect();
+            sources.iter().enumerate().flat_map(|(at, source)| source.frames.iter().map(move |frame| (at, frame))).collect();
+        let masks = |&(source, _): &(usize, &Frame)| sources[source].masks;
+        let jobs: Vec<(u32, u32)> =
+            frames.iter().zip(0..).flat_map(|(frame, table)| (0..masks(frame)).map(move |mask| (table, mask))).collect();
         let made: Vec<Option<Masked>> = jobs
             .par_iter()
             .map(|&(table, mask)| Masked::new(frames[table as usize].1, noise, table, mask, anchoring))
             .collect::<Result<_>>()?;
         let mut pool = Self { config, tables: Vec::new(), sources: Vec::new() };
-        let mut of_source: Vec<Source> = sources.iter().map(|_| Source { tables: Vec::new(), alike: BTreeMap::new() }).collect();
+        let mut of_source: Vec<Tables> = sources.iter().map(|_| Tables { tables: Vec::new(), alike: BTreeMap::new() }).collect();
         for ((table, _), made) in jobs.into_iter().zip(made) {
             let Some(made) = made else { continue };
             let (source, number) = (&mut of_source[frames[table as usize].0], pool.tables.len());
@@ -242,7 +251,8 @@ mod tests {
     use crate::data::stand_in::{Interpolation, waves};
 
     fn pool(sources: &[Vec<Frame>]) -> Result<Pool> {
-        Pool::new(PoolConfig { seed: 1, masks: 4, window: 32, columns: 3 }, sources, &Interpolation)
+        let sources: Vec<Source> = sources.iter().map(|frames| Source { frames: frames.clone(), masks: 4 }).collect();
+        Pool::new(PoolConfig { seed: 1, window: 32, columns: 3 }, &sources, &Interpolation)
     }
 
     #[test]

@@ -3,22 +3,16 @@
 use std::sync::Arc;
 
 use super::Relations;
-use crate::model::{FEATURES, PAIRS};
+use crate::{
+    anchor::Anchored,
+    model::{FEATURES, PAIRS},
+};
 
 /// Most columns that a network sees at once.
 pub const MOST_COLUMNS: usize = 64;
 
 /// No such row.
 const NOWHERE: u32 = u32::MAX;
-
-/// A simple method's estimate of every cell of a table, in units of the columns' deviations.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Anchored {
-    /// `mean[column][row]`: the observed value, or the estimate of a hole.
-    pub mean: Vec<Vec<f64>>,
-    /// `scale[column][row]`: the standard deviation expected of a hole's error, above 0; 0 where a value was observed.
-    pub scale: Vec<Vec<f64>>,
-}
 
 /// A table with its anchor, ready to be cut into windows. All values are in units of the columns' deviations.
 #[derive(Clone, Debug)]

@@ -2,8 +2,8 @@
 
 use langevin_core::Philox;
 
-use super::{Anchored, Anchoring, Prepared};
-use crate::{Frame, Result, draws::Draws};
+use super::{Anchoring, Prepared};
+use crate::{Frame, Result, anchor::Anchored, draws::Draws};
 
 /// Linear interpolation with an error that grows with the distance: enough to test what is built on anchors.
 #[derive(Clone, Copy, Debug)]

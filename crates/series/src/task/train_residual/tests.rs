@@ -3,8 +3,8 @@ use langevin_nn::weights;
 use super::*;
 use crate::{
     Frame,
-    data::PoolConfig,
     data::stand_in::{Interpolation, waves},
+    data::{PoolConfig, Source},
 };
 
 fn small() -> ResidualConfig {
@@ -22,7 +22,7 @@ fn small() -> ResidualConfig {
 }
 
 fn pool(seed: u64, frames: Vec<Frame>) -> Pool {
-    Pool::new(PoolConfig { seed, masks: 2, window: 24, columns: 4 }, &[frames], &Interpolation).unwrap()
+    Pool::new(PoolConfig { seed, window: 24, columns: 4 }, &[Source { frames, masks: 2 }], &Interpolation).unwrap()
 }
 
 fn task() -> ResidualTask {

@@ -1,0 +1,65 @@
+//! Series checkpoints opened as the models they hold.
+
+use std::path::Path;
+
+use burn::tensor::Device;
+use langevin_engine::{Checkpoint, RunConfig};
+use langevin_nn::Init;
+use langevin_series::{
+    config::ModelConfig,
+    model::{ResidualNet, csdi::CsdiNet},
+    task::{ResidualModel, csdi::CsdiModel},
+};
+
+use crate::{models, report::Failure, values};
+
+/// Name of the domain in configs.
+pub(crate) const DOMAIN: &str = "series";
+
+/// A model that fills holes.
+#[derive(Debug)]
+pub(crate) enum Opened {
+    /// Ours.
+    Residual(Box<ResidualModel>),
+    /// CSDI as published, or its network without conditions.
+    Csdi(Box<CsdiModel>),
+}
+
+/// The series settings of a config, checked.
+///
+/// # Errors
+/// Another domain's config, an unknown key, a number out of range.
+pub(crate) fn model_config(config: &RunConfig, source: &Path) -> Result<ModelConfig, Failure> {
+    if config.domain != DOMAIN {
+        return Err(Failure::data("domain", format!("{} is for '{}', not for series", source.display(), config.domain))
+            .help("give a series checkpoint or config; `langevin list` shows the shipped ones"));
+    }
+    let bad = |e: &dyn std::fmt::Display| {
+        let message = format!("{}: [model]: {}", source.display(), e.to_string().trim_end());
+        let failure = Failure::data("config", &message);
+        values::meant(&message).map_or_else(|| Failure::data("config", &message), |meant| failure.help(meant))
+    };
+    let model: ModelConfig = toml::Value::Table(config.model.clone()).try_into().map_err(|e| bad(&e))?;
+    model.check().map_err(|e| bad(&e))?;
+    Ok(model)
+}
+
+/// Opens a model; the checkpoint comes back without the weights, which the model now has.
+///
+/// # Errors
+/// No such checkpoint, or one that holds something else.
+pub(crate) fn open(name: &Path, device: &Device) -> Result<(Opened, Checkpoint), Failure> {
+    let mut checkpoint = models::open(name)?;
+    let init = &mut Init::empty(device);
+    let opened = match model_config(&checkpoint.header.config, name)? {
+        ModelConfig::Residual(config) => {
+            let net = checkpoint.load(ResidualNet::new(&config, init))?;
+            Opened::Residual(Box::new(ResidualModel::new(&config, net, device)?))
+        }
+        ModelConfig::Csdi(config) => {
+            let net = checkpoint.load(CsdiNet::new(&config, init))?;
+            Opened::Csdi(Box::new(CsdiModel::new(&config, &checkpoint.constants(), net, device)?))
+        }
+    };
+    Ok((opened, checkpoint))
+}
