@@ -1,1 +1,0 @@
-//! Patterns of holes, to train and to measure with.
