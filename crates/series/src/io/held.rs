@@ -43,7 +43,6 @@ pub(crate) struct Series {
 /// A series while it is read: per variable the times and values in the order of the file, and the row of the last.
 #[derive(Default)]
 struct Pairs {
-    id: Vec<u8>,
     columns: Vec<(Vec<(i64, f64)>, u64)>,
 }
 
@@ -128,7 +127,6 @@ impl Held {
             let series = held.series_of(&id);
             read.resize_with(held.series.len(), Pairs::default);
             let pairs = &mut read[series];
-            pairs.id = id;
             let Some(at) = at else {
                 found.rows += 1;
                 continue;
@@ -157,6 +155,7 @@ impl Held {
             return Err(source.wrong("the input", "no variable is left to work on; look at --columns and --exclude"));
         }
         let mut cells = 0;
+        read.resize_with(held.series.len(), Pairs::default);
         for (series, pairs) in held.series.iter_mut().zip(read) {
             let mut times: Vec<i64> = pairs.columns.iter().flat_map(|(cells, _)| cells.iter().map(|&(t, _)| t)).collect();
             times.sort_unstable();
@@ -174,7 +173,9 @@ impl Held {
             }
             series.times = times;
         }
-        held.ids.retain(|_, at| !held.series[*at].times.is_empty());
+        // Series none of whose variables is worked on are left out.
+        held.series.retain(|s| !s.times.is_empty());
+        held.ids = held.series.iter().enumerate().map(|(at, s)| (s.id.clone(), at)).collect();
         Ok((held, Outcome::Done(Box::new(found))))
     }
 

@@ -18,9 +18,11 @@ mod scan;
 mod source;
 mod table;
 mod time;
+mod writer;
 
 pub use blocks::{Block, Blocks, RowKind};
 pub use options::{Choose, DEFAULT_NA, Decimal, Delimiter, Freq, Layout, ReadOptions};
 pub use profile::{Calendar, ColumnProfile, GAP_BINS, GAP_LABELS, Profile, gap_bin};
 pub use table::Table;
 pub use time::Step;
+pub use writer::{Fills, WriteOptions, Writer, Written, quantile_name};

@@ -44,6 +44,11 @@ impl Record {
         &self.bytes[..self.content.start]
     }
 
+    /// The fields and what separates them, without the line end; blank lines before them included.
+    pub(crate) fn content(&self) -> &[u8] {
+        &self.bytes[..self.content.end]
+    }
+
     /// The line end; empty at the end of a file without one.
     pub(crate) fn line_end(&self) -> &[u8] {
         &self.bytes[self.content.end..]

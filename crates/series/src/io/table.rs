@@ -64,7 +64,7 @@ impl Table {
             let clock = plan.time.map_or(Clock::Rows, |(_, clock)| clock);
             let snap = matches!(options.freq, Freq::Every(_));
             let grid = Grid { step: guess, snap, origin: 0, unit: 1.0 };
-            let (mut held, outcome) = if interleaved {
+            let (held, outcome) = if interleaved {
                 let (held, outcome) = Held::load(&source, &plan, options)?;
                 (Some(held), outcome)
             } else {
@@ -100,8 +100,7 @@ impl Table {
                 continue;
             }
             // Now all steps are known: is the grid that was tried the right one?
-            if let Some(held) = &mut held {
-                held.series.retain(|s| !s.times.is_empty());
+            if let Some(held) = &held {
                 found.steps = held.steps(clock);
                 found.series = held.series.len() as u64;
             }
