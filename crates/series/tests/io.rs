@@ -1,27 +1,31 @@
 //! Tables as users have them: what is found out about them, and which error a broken one gets.
 
-use std::{fs, io::Write as _, path::PathBuf};
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "tests")]
+
+use std::{io::Write as _, ops::Deref, path::PathBuf};
 
 use langevin_series::io::{Block, Choose, Delimiter, Freq, Layout, ReadOptions, RowKind, Table};
 use tempfile::NamedTempFile;
 
-fn file(bytes: impl AsRef<[u8]>) -> NamedTempFile {
+/// A table with the file it is read from.
+#[derive(Debug)]
+struct Opened(Table, #[allow(dead_code, reason = "removed when dropped")] NamedTempFile);
+
+impl Deref for Opened {
+    type Target = Table;
+
+    fn deref(&self) -> &Table {
+        &self.0
+    }
+}
+
+fn open(bytes: impl AsRef<[u8]>, options: &ReadOptions) -> langevin_series::Result<Opened> {
     let mut file = NamedTempFile::new().unwrap();
     file.write_all(bytes.as_ref()).unwrap();
-    file
+    Ok(Opened(Table::open(file.path(), options)?, file))
 }
 
-fn open(bytes: impl AsRef<[u8]>, options: &ReadOptions) -> langevin_series::Result<Table> {
-    // On this system an open file outlives its name only while it is open, so the table's is kept.
-    let (_, path) = file(bytes).keep().unwrap();
-    let table = Table::open(&path, options);
-    if table.is_err() {
-        fs::remove_file(path).unwrap();
-    }
-    table
-}
-
-fn table(text: &str) -> Table {
+fn table(text: &str) -> Opened {
     open(text, &ReadOptions::default()).unwrap_or_else(|e| panic!("{e}"))
 }
 

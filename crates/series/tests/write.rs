@@ -1,5 +1,7 @@
 //! What is written back: every byte that is no filled hole is the file's own.
 
+#![allow(clippy::unwrap_used, reason = "tests")]
+
 use std::io::Write as _;
 
 use langevin_series::io::{Block, Fills, ReadOptions, RowKind, Table, WriteOptions, Writer, Written};
@@ -141,10 +143,13 @@ fn wrong_shapes_are_refused() {
     assert!(writer.block(&block, &Fills { values: vec![vec![1.0; 2]], quantiles: Vec::new() }).is_err());
 }
 
+/// Hundredths (`None` for a hole), and how they are dressed.
+type WildCell = (Option<i32>, u8);
+
 /// A table as it may come: cells (`None` for holes), how each is dressed, and how the file is put together.
 #[derive(Clone, Debug)]
 struct Wild {
-    rows: Vec<(Vec<(Option<i32>, u8)>, u8)>,
+    rows: Vec<(Vec<WildCell>, u8)>,
     layout: u8,
     crlf: bool,
     last_end: bool,

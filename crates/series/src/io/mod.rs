@@ -14,6 +14,7 @@ mod order;
 mod plan;
 mod profile;
 mod raw;
+mod roles;
 mod scan;
 mod source;
 mod table;

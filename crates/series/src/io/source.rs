@@ -70,7 +70,7 @@ impl Source {
     /// An error of the system about this source.
     pub(crate) fn io(&self, source: io::Error) -> Error {
         if source.kind() == io::ErrorKind::InvalidData {
-            return self.wrong("its records", &source.to_string());
+            return self.wrong("its records", source.to_string());
         }
         Error::Io { path: self.label.clone(), source }
     }

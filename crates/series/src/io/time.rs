@@ -46,7 +46,7 @@ impl FromStr for Step {
         };
         if let Some(months) = months {
             let total = number * months;
-            return if total >= 1.0 && total <= 12_000.0 && total.fract() == 0.0 { Ok(Self::Months(total as u32)) } else { Err(wrong()) };
+            return if (1.0..=12_000.0).contains(&total) && total.fract() == 0.0 { Ok(Self::Months(total as u32)) } else { Err(wrong()) };
         }
         let plural = unit.strip_suffix('s').filter(|u| u.len() > 2);
         let found = UNITS.iter().find(|(name, _)| *name == unit || Some(*name) == plural);
