@@ -41,7 +41,9 @@ pub struct Aligned {
     pub rows: usize,
     /// Holes of the masked table, whether their truth is known or not.
     pub holes: usize,
-    /// Cells of the masked table that are no holes, and have another text in the filled one.
+    /// Cells of the masked table that are no holes.
+    pub observed: usize,
+    /// Those of them that have another text in the filled one.
     pub changed: usize,
     /// Where the first of them is: row and column.
     pub first_changed: Option<String>,
@@ -74,6 +76,7 @@ impl Aligned {
             series,
             rows: order.len(),
             holes: 0,
+            observed: 0,
             changed: 0,
             first_changed: None,
             constant: Vec::new(),
@@ -89,6 +92,7 @@ impl Aligned {
             }
             let count = holes.iter().filter(|hole| **hole).count();
             aligned.holes += count;
+            aligned.observed += holes.len() - count;
             // Times and ids may be anything; only a column with holes that somebody knows is read as numbers.
             let known = truth.column(name)?;
             if !order.iter().zip(&holes).any(|(row, hole)| *hole && !truth.hole(*row, known, options)) {

@@ -133,8 +133,7 @@ impl<'a> Panel<'a> {
             for run in filled.iter().filter(|run| (run.start..run.end).all(finite)) {
                 let edge = |value: &[f64]| thin(self.joined(run, value).into_iter().map(|(row, v)| self.at(row, v)));
                 let mut outline = edge(band.upper);
-                // Nothing to see within one column of pixels.
-                if outline.first().zip(outline.last()).is_none_or(|(first, last)| first.0 == last.0) {
+                if !spans_pixels(&outline) {
                     continue;
                 }
                 outline.extend(edge(band.lower).into_iter().rev());
@@ -144,7 +143,10 @@ impl<'a> Panel<'a> {
         self.observed(canvas)?;
         let apart = f64::from(RIGHT - LEFT) / self.rows.len().max(1) as f64;
         for run in &filled {
-            canvas.line(thin(self.joined(run, self.column.point).into_iter().map(|(row, v)| self.at(row, v))), FILLED, 1)?;
+            let points = thin(self.joined(run, self.column.point).into_iter().map(|(row, v)| self.at(row, v)));
+            if spans_pixels(&points) {
+                canvas.line(points, FILLED, 1)?;
+            }
             for row in run.clone().filter(|_| apart >= DOTS) {
                 canvas.dot(self.at(row, self.column.point[row]), if apart >= 2.0 * DOTS { 3 } else { 2 }, FILLED)?;
             }
@@ -187,6 +189,11 @@ fn extent(column: &GapPlot<'_>, rows: Range<usize>) -> (f64, f64) {
 
 fn span(values: impl Iterator<Item = f64>) -> (f64, f64) {
     values.filter(|v| v.is_finite()).fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), v| (low.min(v), high.max(v)))
+}
+
+/// Whether there is anything to see: more than one column of pixels. What is left out keeps a picture small.
+fn spans_pixels(points: &[(i32, i32)]) -> bool {
+    points.first().zip(points.last()).is_some_and(|(first, last)| first.0 < last.0)
 }
 
 /// Of points with the same horizontal pixel the first, the extremes and the last: the same picture from less.
