@@ -16,6 +16,7 @@ use self::panel::Panel;
 use crate::{
     error::{Error, Result},
     metrics::gaps,
+    report::{count, grouped},
 };
 
 /// Most columns that a picture shows.
@@ -175,7 +176,10 @@ impl Canvas<'_> {
         self.rectangle([(sign, y - 8), (sign + 24, y + 8)], GAP, 1.0, true)?;
         for (k, band) in bands.iter().enumerate() {
             let sign = entry(&format!("{} % band", (100.0 * band.share).round()))?;
-            self.rectangle([(sign, y - 8), (sign + 24, y + 8)], FILLED, panel::shade(k), true)?;
+            // As in the charts, where narrow bands lie on wide ones.
+            for under in 0..=k {
+                self.rectangle([(sign, y - 8), (sign + 24, y + 8)], FILLED, panel::shade(under), true)?;
+            }
         }
         let sign = entry("filled")?;
         self.line(vec![(sign, y), (sign + 24, y)], FILLED, 1)?;
@@ -189,8 +193,8 @@ impl Canvas<'_> {
         let holes: Vec<bool> = column.observed.iter().map(|v| v.is_nan()).collect();
         let longest = gaps(&holes).into_iter().rev().max_by_key(ExactSizeIterator::len).unwrap_or(0..0);
         let detail = if whole { 0..rows } else { around(&longest, rows) };
-        let plural = if longest.len() == 1 { "row" } else { "rows" };
-        let about = format!("{missing} of {rows} missing, longest gap {} {plural}; shown: {}", longest.len(), self.span(&detail));
+        let (missing, all, longest) = (grouped(missing), grouped(rows), count(longest.len(), "row"));
+        let about = format!("{missing} of {all} missing, longest gap {longest}; shown: {}", self.span(&detail));
         self.write(column.name, (LEFT, top + 8), 17, INK, Anchor::Left, true)?;
         self.write(&about, (RIGHT, top + 8), 15, PALE, Anchor::Right, false)?;
         let mut top = top + NAME;
@@ -206,7 +210,7 @@ impl Canvas<'_> {
     fn span(&self, rows: &Range<usize>) -> String {
         match (self.times, rows.is_empty()) {
             (Some(times), false) => format!("{} to {}", axis::full(times[rows.start]), axis::full(times[rows.end - 1])),
-            _ => format!("rows {} to {}", rows.start + 1, rows.end),
+            _ => format!("rows {} to {}", grouped(rows.start + 1), grouped(rows.end)),
         }
     }
 }
@@ -255,7 +259,7 @@ mod tests {
     #[test]
     fn long_series_show_their_longest_gap() {
         let svg = draw(50_000, |row| row % 100 == 0 || (30_000..30_050).contains(&row), &["a"]);
-        assert!(svg.contains("longest gap 50 rows; shown: rows 29906 to 30145"), "{svg}");
+        assert!(svg.contains("longest gap 50 rows; shown: rows 29,906 to 30,145"), "{svg}");
         assert!(svg.len() < 250_000, "{}", svg.len());
         // A picture of any number of rows and gaps has a bounded size.
         let svg = draw(300_000, |row| row % 2 == 0, &["a"]);

@@ -4,6 +4,8 @@ use std::ops::Range;
 
 use jiff::{civil::DateTime, tz::TimeZone};
 
+use crate::report::grouped;
+
 /// Most ticks of a time axis.
 const MOST: usize = 9;
 
@@ -122,7 +124,7 @@ pub(super) fn full(time: DateTime) -> String {
 pub(super) fn rows(rows: Range<usize>) -> Vec<(usize, String)> {
     let step = round_step(rows.len() as f64 / MOST as f64).max(1.0) as usize;
     let first = (rows.start + 1).div_ceil(step) * step;
-    (first..=rows.end).step_by(step).map(|number| (number - 1 - rows.start, number.to_string())).collect()
+    (first..=rows.end).step_by(step).map(|number| (number - 1 - rows.start, grouped(number))).collect()
 }
 
 /// Ticks at round values, at most `most` and one.

@@ -8,8 +8,8 @@ use super::{Anchor, Canvas, FILLED, GAP, GRID, GapPlot, INK, LEFT, PALE, RIGHT, 
 use crate::{error::Result, metrics::gaps};
 
 /// Rows at least so many pixels apart get a dot each.
-const DOTS: f64 = 4.0;
-/// Bands are shown up to this many spreads of the values beyond them.
+const DOTS: f64 = 3.0;
+/// Bands are shown up to this many spreads of the column beyond the values.
 const BEYOND: f64 = 0.5;
 
 /// How dark the k-th band is, the widest being the first.
@@ -142,13 +142,15 @@ impl<'a> Panel<'a> {
         }
         self.observed(canvas)?;
         let apart = f64::from(RIGHT - LEFT) / self.rows.len().max(1) as f64;
+        // Dots that do not touch, or else a line that is stronger than the observed one.
+        let (width, radius) = if apart < DOTS { (2, 0) } else { (1, ((apart - 1.0) / 2.0).clamp(1.0, 3.0) as i32) };
         for run in &filled {
             let points = thin(self.joined(run, self.column.point).into_iter().map(|(row, v)| self.at(row, v)));
             if spans_pixels(&points) {
-                canvas.line(points, FILLED, 1)?;
+                canvas.line(points, FILLED, width)?;
             }
-            for row in run.clone().filter(|_| apart >= DOTS) {
-                canvas.dot(self.at(row, self.column.point[row]), if apart >= 2.0 * DOTS { 3 } else { 2 }, FILLED)?;
+            for row in run.clone().filter(|_| radius > 0) {
+                canvas.dot(self.at(row, self.column.point[row]), radius, FILLED)?;
             }
         }
         self.time_ticks(canvas)
@@ -181,7 +183,9 @@ fn extent(column: &GapPlot<'_>, rows: Range<usize>) -> (f64, f64) {
         .iter()
         .flat_map(|band| rows.clone().filter(|row| column.observed[*row].is_nan()).flat_map(|row| [band.lower[row], band.upper[row]]));
     let (lowest, highest) = span(edges);
-    let size = if high > low { high - low } else { low.abs().max(1.0) };
+    // The whole column's spread: where it happens to be level, its bands need not be.
+    let (least, greatest) = span(column.observed.iter().copied());
+    let size = if greatest > least { greatest - least } else { low.abs().max(1.0) };
     let (low, high) = (low.min(lowest.max(low - BEYOND * size)), high.max(highest.min(high + BEYOND * size)));
     let air = if high > low { 0.05 * (high - low) } else { 0.5 * size };
     ((low - air).max(f64::MIN), (high + air).min(f64::MAX))
@@ -239,7 +243,7 @@ mod tests {
         let bands = vec![super::super::Band { share: 0.9, lower: &lower, upper: &upper }];
         let column = GapPlot { name: "a", observed: &observed, point: &point, bands };
         assert_eq!(extent(&column, 0..3), (-0.75, 15.75));
-        assert_eq!(extent(&column, 0..1), (-0.5, 0.5));
+        assert_eq!(extent(&column, 0..1), (-5.0, 5.0));
         assert_eq!(extent(&column, 0..0), (0.0, 1.0));
     }
 }
