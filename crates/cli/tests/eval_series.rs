@@ -15,8 +15,11 @@ const TRUTH: &str = "time,a,b\n1,0,10\n2,2,10\n3,4,30\n4,2,\n5,0,30\n6,4,10\n";
 const MASKED: &str = "time,a,b\n1,0,10\n2,NA,10\n3,,30\n4,2,\n5,0,30\n6,4,\n";
 const IMPUTED: &str = "time,a,b,a_q05,a_q95\n1,0,10,,\n2,3,10,1,3.5\n3,4,30,3,3.5\n4,2,20,,\n5,0,30,,\n6,4,20,,\n";
 
+/// What a file becomes, from its name and text.
+type Edit<'a> = &'a dyn Fn(&str, &str) -> String;
+
 /// Writes the files, changed by `edit`, and runs the program with more arguments.
-fn eval(edit: &dyn Fn(&str, &str) -> String, more: &[(&str, &str)]) -> Run {
+fn eval(edit: Edit<'_>, more: &[(&str, &str)]) -> Run {
     let folder = tempfile::tempdir().unwrap();
     let mut args = vec!["eval".to_owned(), "series".to_owned()];
     let mut give = |name: &str, text: &str| {
@@ -133,7 +136,7 @@ fn what_is_wrong_is_named() {
     let only = |which: &'static str, from: &'static str, to: &'static str| {
         move |name: &str, text: &str| if name == which { text.replace(from, to) } else { complete(name, text) }
     };
-    let cases: [(&dyn Fn(&str, &str) -> String, &[&str]); 9] = [
+    let cases: [(Edit<'_>, &[&str]); 9] = [
         (&only("truth", "6,4,10\n", ""), &["truth.csv", "5 rows, but", "masked.csv has 6"]),
         (&only("truth", "time,a,b", "time,a,c"), &["truth.csv", "row 1", "no column 'b'"]),
         (&only("truth", "2,2,10", "2,two,10"), &["truth.csv", "row 3, column a", "'two' is no finite number"]),

@@ -81,8 +81,8 @@ mod tests {
         // CRPS of the standard logistic at y: y - 2 ln(F(y)) - 1.
         let levels = middles(4000);
         let samples: Vec<f64> = levels.iter().map(|l| logistic(*l)).collect();
-        for y in [-3.0, 0.0, 0.7, 4.0] {
-            let exact = y + 2.0 * (1.0f64 + (-y as f64).exp()).ln() - 1.0;
+        for y in [-3.0f64, 0.0, 0.7, 4.0] {
+            let exact = y + 2.0 * (1.0f64 + (-y).exp()).ln() - 1.0;
             assert_abs_diff_eq!(crps_ensemble(y, &samples).unwrap(), exact, epsilon = 2e-3);
             assert_abs_diff_eq!(crps_quantiles(y, &levels, &samples).unwrap(), exact, epsilon = 2e-3);
         }

@@ -236,6 +236,7 @@ mod tests {
     use super::*;
 
     const NAN: f64 = f64::NAN;
+    const ROWS: Range<usize> = 0..8;
 
     fn column() -> Column {
         Column {
@@ -259,7 +260,7 @@ mod tests {
 
     #[test]
     fn holes_with_a_truth_are_scored_in_deviations() {
-        let found = evaluate(&[column()], &[], &[0..8]).unwrap();
+        let found = evaluate(&[column()], &[], &[ROWS]).unwrap();
         assert_eq!((found.scores.cells, found.unfilled), (3, 1));
         assert_abs_diff_eq!(found.scores.mae, (1.0 + 0.0 + 3.0) / 3.0);
         assert_abs_diff_eq!(found.scores.rmse, (10.0f64 / 3.0).sqrt());
@@ -270,7 +271,7 @@ mod tests {
         let found = evaluate(&[column()], &[], &[0..5, 5..8]).unwrap();
         assert_eq!(found.bins.iter().map(|b| (b.rows, b.scores.cells)).collect::<Vec<_>>(), [("1", 1), ("2-3", 2)]);
         let complete = Column { holes: vec![false; 8], ..column() };
-        assert!(evaluate(&[complete], &[], &[0..8]).is_none());
+        assert!(evaluate(&[complete], &[], &[ROWS]).is_none());
     }
 
     #[test]
@@ -278,7 +279,7 @@ mod tests {
         let levels = [0.05, 0.25, 0.75, 0.95];
         // Band of 90 %: 9..13; of 50 %: 11..12.
         let quantiles = [9.0, 11.0, 12.0, 13.0].map(|q| vec![q; 8]).to_vec();
-        let found = evaluate(&[Column { quantiles, ..column() }], &levels, &[0..8]).unwrap().scores;
+        let found = evaluate(&[Column { quantiles, ..column() }], &levels, &[ROWS]).unwrap().scores;
         // Truths 12, 14 and 8: one inside, on the edge of the inner band.
         assert_eq!((found.coverage_50, found.coverage_90), (Some(1.0 / 3.0), Some(1.0 / 3.0)));
         assert_eq!((found.width_50, found.width_90), (Some(0.5), Some(2.0)));
@@ -291,7 +292,7 @@ mod tests {
     #[test]
     fn whole_gaps_from_samples() {
         let samples = (0..8).map(|row| if row == 3 { vec![] } else { vec![12.0, 8.0 + f64::from(row)] }).collect();
-        let found = evaluate(&[Column { samples, ..column() }], &[], &[0..8]).unwrap();
+        let found = evaluate(&[Column { samples, ..column() }], &[], &[ROWS]).unwrap();
         // Of the gaps of two rows only the first is known throughout: truths 1 and 2, paths (1, 1) and (-.5, 0).
         let expected = path_scores(&[1.0, 2.0], &[vec![1.0, 1.0], vec![-0.5, 0.0]]);
         assert_eq!(found.paths, expected);

@@ -141,7 +141,7 @@ pub(super) fn values((low, high): (f64, f64), most: usize) -> Vec<(f64, String)>
     let plain = step >= 1e-5 && low.abs().max(high.abs()) < 1e7;
     // Zero is added to turn -0 into 0.
     let tick = |k: i64| (first + k as f64) * step + 0.0;
-    let label = |value: f64| if plain { format!("{value:.decimals$}") } else { format!("{:.2e}", value) };
+    let label = |value: f64| if plain { format!("{value:.decimals$}") } else { format!("{value:.2e}") };
     (0..=(last - first) as i64).map(|k| (tick(k), label(tick(k)))).collect()
 }
 
