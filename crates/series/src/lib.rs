@@ -11,6 +11,7 @@
 pub mod anchor;
 pub mod config;
 pub mod data;
+mod draws;
 mod error;
 mod frame;
 pub mod io;

@@ -7,6 +7,7 @@
 mod activation;
 mod attention;
 mod conv;
+mod depthwise;
 mod gate;
 #[allow(unsafe_code, reason = "the matrix kernel takes pointers; every address is checked first")]
 mod gemm;
@@ -26,6 +27,7 @@ mod vector;
 pub use activation::{Activation, gelu, silu, tanh};
 pub use attention::{attention, self_attention};
 pub use conv::conv1d;
+pub use depthwise::depthwise;
 pub use gate::Gate;
 pub use linear::{linear, linear_activated, linear_added};
 pub use norm::{Norm, layer_norm};

@@ -335,3 +335,29 @@ fn other_precisions_are_composed() {
     layer.bias = layer.bias.map(|bias| bias.map(|bias| bias.cast(DType::F64)));
     same(single, linear_activated(&layer, Activation::Silu, wide(x)));
 }
+
+#[test]
+fn depthwise_convolutions() {
+    for ([batch, length, lanes, channels], taps, dilation) in
+        [([2, 19, 3, 5], 7, 2), ([1, 40, 1, 17], 3, 1), ([3, 4, 2, 16], 7, 8), ([0, 5, 2, 3], 3, 1)]
+    {
+        let dims = [batch, length, lanes, channels];
+        let parts = |inputs: &Inputs| {
+            let [x, weight, bias] = [0, 1, 2].map(|k: usize| inputs[k].clone());
+            (weight.reshape([taps, channels]), bias, dilation, x.reshape(dims))
+        };
+        let count = dims.iter().product::<usize>();
+        check(
+            "depthwise",
+            &[count, taps * channels, channels],
+            &|inputs| {
+                let (weight, bias, dilation, x) = parts(inputs);
+                depthwise(weight, bias, dilation, x).reshape([count])
+            },
+            &|inputs| {
+                let (weight, bias, dilation, x) = parts(inputs);
+                super::depthwise::composed(weight, bias, dilation, x).reshape([count])
+            },
+        );
+    }
+}
