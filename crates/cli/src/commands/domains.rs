@@ -2,7 +2,9 @@
 
 use clap::Subcommand;
 
-use super::{distill_audio, eval_audio, eval_molecule, gen_audio, gen_molecule, train_audio, train_molecule, train_series, tune_audio};
+use super::{
+    distill_audio, eval_audio, eval_molecule, eval_series, gen_audio, gen_molecule, train_audio, train_molecule, train_series, tune_audio,
+};
 use crate::{report::Failure, settings::Settings};
 
 /// Generate data
@@ -96,6 +98,7 @@ pub(crate) struct Eval {
 enum EvalDomain {
     Audio(eval_audio::Args),
     Molecule(eval_molecule::Args),
+    Series(eval_series::Args),
 }
 
 impl Eval {
@@ -103,6 +106,7 @@ impl Eval {
         match &self.domain {
             EvalDomain::Audio(args) => eval_audio::run(args, settings),
             EvalDomain::Molecule(args) => eval_molecule::run(args, settings),
+            EvalDomain::Series(args) => eval_series::run(args, settings),
         }
     }
 }

@@ -1,5 +1,7 @@
 //! `langevin info FILE|NAME`.
 
+mod table;
+
 use std::{
     fs,
     io::Read as _,
@@ -16,11 +18,11 @@ use crate::{
     settings::Settings,
 };
 
-/// Say what a checkpoint or a WAV file is
+/// Say what a checkpoint, a table or a WAV file is
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: langevin info model.safetensors")]
 pub(crate) struct Args {
-    /// A checkpoint file, the name of a checkpoint inside the program, or a WAV file
+    /// A checkpoint file, the name of a checkpoint inside the program, a table such as a CSV file (`-` for standard input), or a WAV file
     #[arg(value_name = "FILE|NAME")]
     what: PathBuf,
 }
@@ -31,6 +33,7 @@ pub(crate) struct Args {
 enum Found {
     Checkpoint(Box<OfCheckpoint>),
     Wav(OfWav),
+    Table(Box<table::OfTable>),
 }
 
 #[derive(Serialize)]
@@ -63,8 +66,10 @@ pub(super) fn run(args: &Args, settings: &Settings) -> Result<(), Failure> {
     let path = args.what.as_path();
     let found = match models::shipped(path) {
         Some(shipped) => of_checkpoint(shipped.read()?),
+        None if path == Path::new(output::STDOUT) => Found::Table(Box::new(table::read(path)?)),
         None if !path.exists() => return Err(models::missing(path)),
         None if is_wav(path)? => of_wav(path)?,
+        None if table::is_table(path)? => Found::Table(Box::new(table::read(path)?)),
         None => of_checkpoint(Checkpoint::read(path)?),
     };
     if settings.json { output::json(&found) } else { output::data(printable(&text(&found)).as_bytes()) }
@@ -119,6 +124,7 @@ fn of_checkpoint(checkpoint: Checkpoint) -> Found {
 fn text(found: &Found) -> String {
     let rows = |rows: &[(&str, String)]| rows.iter().map(|(name, value)| format!("{name:<11} {value}\n")).collect::<String>();
     match found {
+        Found::Table(found) => rows(&table::rows(found)) + &table::columns(found),
         Found::Wav(wav) => rows(&[
             ("file", wav.source.clone()),
             ("kind", "WAV".to_owned()),

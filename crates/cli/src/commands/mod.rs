@@ -8,6 +8,7 @@ mod doctor;
 mod domains;
 mod eval_audio;
 mod eval_molecule;
+mod eval_series;
 mod explain;
 mod gen_audio;
 mod gen_molecule;

@@ -1,0 +1,328 @@
+//! Pass 2: a table in blocks of rows, each with rows around it.
+
+use std::{collections::VecDeque, ops::Range};
+
+use super::{held::Series, scan::Walk, table::Table};
+use crate::{Frame, Result};
+
+/// What a row of a block's core is in the file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RowKind {
+    /// A row of the file.
+    File,
+    /// A row that the file lacks; nothing is written for it.
+    Absent,
+    /// A row to be added behind the last one of its series.
+    Forecast,
+}
+
+/// Rows that one unit of work fills, with rows around them.
+#[derive(Clone, Debug)]
+pub struct Block {
+    /// Number of the block in the table.
+    pub index: usize,
+    /// Number of its series.
+    pub series: usize,
+    /// The series' id, where the table has such a column.
+    pub id: Option<String>,
+    /// The rows of the core and of the halo on both sides, columns in the order of the file.
+    pub frame: Frame,
+    /// The rows of `frame` that belong to this block and to no other.
+    pub core: Range<usize>,
+    /// What the rows of the core are in the file.
+    pub kinds: Vec<RowKind>,
+    /// Number of the core's first row in its series.
+    pub(crate) first: u64,
+    /// The core's rows as they stand in the file; nothing for a table that is held in memory.
+    pub(crate) raw: Vec<u8>,
+    /// Blank lines that the file ends with.
+    pub(crate) tail: Vec<u8>,
+    /// Times of the rows of a forecast, as they are to be written.
+    pub(crate) times: Vec<String>,
+}
+
+impl Block {
+    /// Whether the output has a row for this row of the core, and no value in this column for it.
+    #[must_use]
+    pub fn is_hole(&self, column: usize, row: usize) -> bool {
+        self.kinds[row] != RowKind::Absent && self.frame.values[column][self.core.start + row].is_nan()
+    }
+}
+
+/// The blocks of a table, in the order of the file; see [`Table::blocks`].
+#[derive(Debug)]
+pub struct Blocks<'a> {
+    table: &'a Table,
+    rows: usize,
+    halo: usize,
+    forecast: usize,
+    ready: VecDeque<Block>,
+    index: usize,
+    state: State<'a>,
+}
+
+#[derive(Debug)]
+enum State<'a> {
+    Stream(Box<Stream<'a>>),
+    /// The number of the next series.
+    Held(usize),
+    Done,
+}
+
+/// A file while it is read.
+#[derive(Debug)]
+struct Stream<'a> {
+    walk: Walk<'a>,
+    id: Option<Vec<u8>>,
+    /// Ticks of the first and the last row of the series, and the last time as it is written.
+    first: i64,
+    last: i64,
+    last_text: Vec<u8>,
+    window: Window,
+    raw: Vec<u8>,
+    /// Where each row from the core on ends in `raw`.
+    ends: Vec<usize>,
+}
+
+/// Rows of a series from a halo before the core on.
+#[derive(Debug, Default)]
+struct Window {
+    series: usize,
+    positions: Vec<f64>,
+    values: Vec<Vec<f64>>,
+    kinds: Vec<RowKind>,
+    /// Number in the series of the row at the start.
+    base: u64,
+    /// Number in the series of the core's first row.
+    core: u64,
+}
+
+impl Window {
+    fn new(series: usize, columns: usize) -> Self {
+        Self { series, values: vec![Vec::new(); columns], ..Self::default() }
+    }
+
+    fn end(&self) -> u64 {
+        self.base + self.positions.len() as u64
+    }
+
+    fn push(&mut self, position: f64, kind: RowKind, values: impl Iterator<Item = f64>) {
+        self.positions.push(position);
+        self.kinds.push(kind);
+        for (column, value) in self.values.iter_mut().zip(values) {
+            column.push(value);
+        }
+    }
+
+    /// A block whose core has `rows` rows; forgets what no later block shows.
+    fn take(&mut self, rows: usize, halo: usize, table: &Table) -> Block {
+        let start = (self.core - self.base) as usize;
+        let end = start.saturating_add(rows).min(self.positions.len());
+        let shown = end.saturating_add(halo).min(self.positions.len());
+        let block = Block {
+            index: 0,
+            series: self.series,
+            id: None,
+            frame: Frame {
+                names: table.names.clone(),
+                positions: self.positions[..shown].to_vec(),
+                values: self.values.iter().map(|v| v[..shown].to_vec()).collect(),
+            },
+            core: start..end,
+            kinds: self.kinds[start..end].to_vec(),
+            first: self.core,
+            raw: Vec::new(),
+            tail: Vec::new(),
+            times: Vec::new(),
+        };
+        self.core += (end - start) as u64;
+        let gone = end.saturating_sub(halo);
+        self.base += gone as u64;
+        self.positions.drain(..gone);
+        self.kinds.drain(..gone);
+        self.values.iter_mut().for_each(|v| drop(v.drain(..gone)));
+        block
+    }
+}
+
+impl<'a> Blocks<'a> {
+    pub(super) fn new(table: &'a Table, rows: usize, halo: usize, forecast: usize) -> Result<Self> {
+        let state = match &table.held {
+            Some(_) => State::Held(0),
+            None => State::Stream(Box::new(Stream {
+                walk: Walk::new(&table.source, &table.plan)?,
+                id: None,
+                first: 0,
+                last: 0,
+                last_text: Vec::new(),
+                window: Window::new(0, table.names.len()),
+                raw: Vec::new(),
+                ends: Vec::new(),
+            })),
+        };
+        Ok(Self { table, rows, halo, forecast, ready: VecDeque::new(), index: 0, state })
+    }
+
+    /// Reads on until a block is ready or the file ends.
+    fn advance(&mut self) -> Result<()> {
+        match &mut self.state {
+            State::Done => {}
+            State::Held(next) => {
+                let series = self.table.held.as_ref().and_then(|h| h.series.get(*next));
+                if let Some(series) = series {
+                    self.ready = held_blocks(self.table, *next, series, self.rows, self.halo, self.forecast);
+                    *next += 1;
+                } else {
+                    self.state = State::Done;
+                }
+            }
+            State::Stream(stream) => {
+                if !stream.row(self.table, self.rows, self.halo, self.forecast, &mut self.ready)? {
+                    self.state = State::Done;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Iterator for Blocks<'_> {
+    type Item = Result<Block>;
+
+    fn next(&mut self) -> Option<Result<Block>> {
+        loop {
+            if let Some(mut block) = self.ready.pop_front() {
+                block.index = self.index;
+                self.index += 1;
+                return Some(Ok(block));
+            }
+            if matches!(self.state, State::Done) {
+                return None;
+            }
+            if let Err(error) = self.advance() {
+                self.state = State::Done;
+                return Some(Err(error));
+            }
+        }
+    }
+}
+
+impl Stream<'_> {
+    /// Takes in one row of the file; `false` at the end.
+    fn row(&mut self, table: &Table, rows: usize, halo: usize, forecast: usize, ready: &mut VecDeque<Block>) -> Result<bool> {
+        let more = self.walk.step()?;
+        let id = if more { table.plan.id.map(|c| self.walk.record.text(c).into_owned()) } else { None };
+        if !more || (!self.window.positions.is_empty() && id != self.id) {
+            self.close(table, rows, halo, forecast, ready);
+            if !more {
+                if let Some(last) = ready.back_mut() {
+                    last.tail = self.walk.record.bytes().to_vec();
+                }
+                return Ok(false);
+            }
+        }
+        let ticks = self.walk.ticks()?.unwrap_or(self.window.end() as i64);
+        if self.window.end() == 0 {
+            self.first = ticks;
+            self.id = id;
+        } else if table.grid.step.is_some() {
+            // Pass 1 has seen that every row has a point behind the one before.
+            let index = table.grid.index(self.first, ticks).unwrap_or(self.window.end());
+            while self.window.end() < index {
+                let time = table.grid.time(self.first, self.window.end());
+                self.window.push(table.grid.position(time), RowKind::Absent, std::iter::repeat(f64::NAN));
+                self.ends.push(self.raw.len());
+                self.full(table, rows, halo, ready);
+            }
+        }
+        self.last = ticks;
+        if let Some((column, _)) = table.plan.time {
+            self.last_text = self.walk.record.text(column).into_owned();
+        }
+        // Rows that were moved to the grid have its positions.
+        let time = if table.grid.snap && table.grid.step.is_some() { table.grid.time(self.first, self.window.end()) } else { ticks };
+        self.window.positions.push(table.grid.position(time));
+        self.window.kinds.push(RowKind::File);
+        for (values, &column) in self.window.values.iter_mut().zip(&table.plan.values) {
+            values.push(if let super::cell::Cell::Number(value, _) = self.walk.cell(column)? { value } else { f64::NAN });
+        }
+        self.raw.extend_from_slice(self.walk.record.bytes());
+        self.ends.push(self.raw.len());
+        self.full(table, rows, halo, ready);
+        Ok(true)
+    }
+
+    /// Gives out a block when its core and the halo behind it are there.
+    fn full(&mut self, table: &Table, rows: usize, halo: usize, ready: &mut VecDeque<Block>) {
+        if self.window.end() - self.window.core >= (rows as u64).saturating_add(halo as u64 + 1) {
+            let block = self.take(table, rows, halo);
+            ready.push_back(block);
+        }
+    }
+
+    fn take(&mut self, table: &Table, rows: usize, halo: usize) -> Block {
+        let mut block = self.window.take(rows, halo, table);
+        let taken = block.core.len();
+        // Rows of a forecast have no bytes.
+        let bytes = self.ends[..taken.min(self.ends.len())].last().copied().unwrap_or(0);
+        block.raw = self.raw.drain(..bytes).collect();
+        self.ends.drain(..taken.min(self.ends.len()));
+        self.ends.iter_mut().for_each(|end| *end -= bytes);
+        block.id = self.id.as_ref().map(|id| String::from_utf8_lossy(id).into_owned());
+        block
+    }
+
+    /// The end of a series: adds the forecast, gives out what is left, and starts anew.
+    fn close(&mut self, table: &Table, rows: usize, halo: usize, forecast: usize, ready: &mut VecDeque<Block>) {
+        let known = self.window.end();
+        extend(table, &mut self.window, self.first, forecast);
+        while self.window.core < self.window.end() {
+            let mut block = self.take(table, rows, halo);
+            block.times = future_times(table, &block, known, self.last, &self.last_text);
+            ready.push_back(block);
+        }
+        self.window = Window::new(self.window.series + 1, table.names.len());
+    }
+}
+
+/// Adds `forecast` rows of holes behind the rows of a series.
+fn extend(table: &Table, window: &mut Window, first: i64, forecast: usize) {
+    for _ in 0..forecast {
+        let time = table.grid.time(first, window.end());
+        window.push(table.grid.position(time), RowKind::Forecast, std::iter::repeat(f64::NAN));
+    }
+}
+
+/// Times of a block's rows behind the `known` first ones of its series, written as the last one is.
+fn future_times(table: &Table, block: &Block, known: u64, last: i64, like: &[u8]) -> Vec<String> {
+    let (Some((_, clock)), Some(step)) = (table.plan.time, table.grid.step) else { return Vec::new() };
+    let rows = (block.first..block.first + block.core.len() as u64).filter(|&row| row >= known);
+    rows.map(|row| clock.write(step.after(last, (row + 1 - known) as i64), like)).collect()
+}
+
+/// All blocks of a series that is held in memory.
+fn held_blocks(table: &Table, number: usize, series: &Series, rows: usize, halo: usize, forecast: usize) -> VecDeque<Block> {
+    let mut window = Window::new(number, table.names.len());
+    let first = series.times.first().copied().unwrap_or(0);
+    for (row, &ticks) in series.times.iter().enumerate() {
+        let index = if table.grid.step.is_some() { table.grid.index(first, ticks).unwrap_or(window.end()) } else { row as u64 };
+        while window.end() < index {
+            let time = table.grid.time(first, window.end());
+            window.push(table.grid.position(time), RowKind::Absent, std::iter::repeat(f64::NAN));
+        }
+        let time = if table.grid.snap && table.grid.step.is_some() { table.grid.time(first, window.end()) } else { ticks };
+        window.push(table.grid.position(time), RowKind::File, series.values.iter().map(|v| v[row]));
+    }
+    let known = window.end();
+    extend(table, &mut window, first, forecast);
+    let last = series.times.last().copied().unwrap_or(0);
+    let like = table.clock().write(last, table.profile().span.as_ref().map_or(b"", |[_, last]| last.as_bytes()));
+    let mut blocks = VecDeque::new();
+    while window.core < window.end() {
+        let mut block = window.take(rows, halo, table);
+        block.id = table.plan.id.map(|_| String::from_utf8_lossy(&series.id).into_owned());
+        block.times = future_times(table, &block, known, last, like.as_bytes());
+        blocks.push_back(block);
+    }
+    blocks
+}

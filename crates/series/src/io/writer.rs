@@ -1,0 +1,424 @@
+//! Blocks back into the file they came from, with holes filled.
+
+use std::{collections::HashMap, io::Write, path::PathBuf};
+
+use super::{
+    blocks::{Block, RowKind},
+    cell::Cell,
+    raw::{Record, Records, quote},
+    scan::Walk,
+    table::Table,
+};
+use crate::{Error, Result};
+
+/// What is written.
+#[derive(Clone, Debug, Default)]
+pub struct WriteOptions {
+    /// Levels of quantiles in (0, 1); each adds a column `NAME_q05` per column of numbers (`value_q05` in the long layout).
+    pub quantiles: Vec<f64>,
+    /// Instead of values, 1 where one was filled in, 0 where one was observed, and nothing where a hole is left.
+    pub mask: bool,
+}
+
+/// What to put into the holes of a block's core.
+#[derive(Clone, Debug, Default)]
+pub struct Fills {
+    /// `values[column][row of the core]`; NaN leaves a hole as it is. Observed fields are never touched.
+    pub values: Vec<Vec<f64>>,
+    /// `quantiles[level][column][row of the core]`, levels as in [`WriteOptions`].
+    pub quantiles: Vec<Vec<Vec<f64>>>,
+}
+
+impl Fills {
+    /// Nothing filled in, in the shape that `block` asks for.
+    #[must_use]
+    pub fn none(block: &Block, levels: usize) -> Self {
+        let empty = vec![vec![f64::NAN; block.core.len()]; block.frame.columns()];
+        Self { quantiles: vec![empty.clone(); levels], values: empty }
+    }
+}
+
+/// What was written.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Written {
+    /// Fields filled per column, those of a forecast included.
+    pub filled: Vec<u64>,
+    /// Holes left per column.
+    pub left: Vec<u64>,
+    /// Rows added by a forecast.
+    pub added: u64,
+}
+
+/// The ending of a quantile's column: `q05` for 0.05, `q97.5` for 0.975.
+#[must_use]
+pub fn quantile_name(level: f64) -> String {
+    let percent = format!("{:.6}", level * 100.0);
+    let percent = percent.trim_end_matches('0').trim_end_matches('.');
+    let whole = percent.find('.').unwrap_or(percent.len());
+    format!("q{}{percent}", if whole < 2 { "0" } else { "" })
+}
+
+/// Writes a table block after block; see [`Table::blocks`].
+#[derive(Debug)]
+pub struct Writer<'a, W> {
+    table: &'a Table,
+    out: W,
+    options: WriteOptions,
+    written: Written,
+    /// Ends a line that is added.
+    line_end: Vec<u8>,
+    /// The last line has no end yet.
+    open: bool,
+    record: Record,
+    buffer: Vec<u8>,
+    /// Fills of a table that is held in memory, by series, row and column: where they start in `kept`.
+    holes: HashMap<(u32, u32, u32), u32>,
+    kept: Vec<f64>,
+    future: Vec<Future>,
+}
+
+/// A row to be added at the end of a table that is held in memory.
+#[derive(Debug)]
+struct Future {
+    series: u32,
+    row: u32,
+    id: String,
+    time: String,
+}
+
+/// Where the value and the quantiles of a field are.
+type Found<'f> = &'f dyn Fn(usize, usize) -> f64;
+
+impl<'a, W: Write> Writer<'a, W> {
+    /// Writes the header.
+    ///
+    /// # Errors
+    /// A level is no quantile, the name of a column to be added is taken, or `out` cannot be written.
+    pub fn create(table: &'a Table, out: W, mut options: WriteOptions) -> Result<Self> {
+        if options.mask {
+            options.quantiles.clear();
+        }
+        if let Some(level) = options.quantiles.iter().find(|&&q| !(q > 0.0 && q < 1.0)) {
+            return Err(Error::Setting { name: "--quantiles", reason: format!("should lie between 0 and 1, and {level} does not") });
+        }
+        let walk = Walk::new(&table.source, &table.plan)?;
+        let header = &walk.header;
+        let mut writer = Self {
+            table,
+            out,
+            options,
+            written: Written { filled: vec![0; table.names.len()], left: vec![0; table.names.len()], added: 0 },
+            line_end: if header.line_end().is_empty() { b"\n".to_vec() } else { header.line_end().to_vec() },
+            open: false,
+            record: Record::default(),
+            buffer: Vec::new(),
+            holes: HashMap::new(),
+            kept: Vec::new(),
+            future: Vec::new(),
+        };
+        let mut line = walk.mark.to_vec();
+        line.extend_from_slice(header.content());
+        for &column in &table.plan.values {
+            for &level in &writer.options.quantiles {
+                let name = format!("{}_{}", table.plan.header[column], quantile_name(level));
+                if table.plan.header.contains(&name) {
+                    let reason = format!("the column '{name}' is there already; rename it, or leave --quantiles out");
+                    return Err(table.source.wrong("row 1 (the header)", reason));
+                }
+                line.push(table.plan.delimiter);
+                quote(&mut line, name.as_bytes(), table.plan.delimiter, false);
+            }
+        }
+        line.extend_from_slice(header.line_end());
+        writer.buffer = line;
+        writer.flush()?;
+        Ok(writer)
+    }
+
+    /// Writes the rows of a block's core; blocks come in the order of [`Table::blocks`].
+    ///
+    /// # Errors
+    /// `fills` has another shape than the block, or `out` cannot be written.
+    pub fn block(&mut self, block: &Block, fills: &Fills) -> Result<()> {
+        let (columns, rows) = (block.frame.columns(), block.core.len());
+        let fits = |values: &Vec<Vec<f64>>| values.len() == columns && values.iter().all(|v| v.len() == rows);
+        let levels = self.options.quantiles.len();
+        if !fits(&fills.values) || (!self.options.mask && fills.quantiles.len() != levels) || !fills.quantiles.iter().all(fits) {
+            return Err(Error::Setting {
+                name: "fills",
+                reason: format!("should hold {columns} columns of {rows} rows, for every quantile too"),
+            });
+        }
+        if self.table.held.is_some() {
+            self.keep(block, fills);
+            return Ok(());
+        }
+        let is_plain = levels == 0 && !self.options.mask;
+        let has_hole = |row: usize| (0..columns).any(|k| block.is_hole(k, row));
+        if is_plain && !(0..rows).any(has_hole) {
+            self.buffer.extend_from_slice(&block.raw);
+            self.open = !block.raw.is_empty() && !block.raw.ends_with(b"\n") && !block.raw.ends_with(b"\r");
+            self.buffer.extend_from_slice(&block.tail);
+            return self.flush();
+        }
+        let mut records = Records::new(&block.raw[..], self.table.plan.delimiter);
+        records.keep_blank = self.table.plan.header.len() == 1;
+        let mut record = std::mem::take(&mut self.record);
+        let mut times = block.times.iter();
+        for (row, kind) in block.kinds.iter().enumerate() {
+            let found = |k: usize, level: usize| if level == 0 { fills.values[k][row] } else { fills.quantiles[level - 1][k][row] };
+            match kind {
+                RowKind::Absent => {}
+                RowKind::Forecast => {
+                    let time = times.next().map_or("", String::as_str);
+                    self.add_row(block.id.as_deref().unwrap_or(""), time, None, &found);
+                }
+                RowKind::File => {
+                    if !records.read(&mut record).map_err(|e| self.table.source.io(e))? {
+                        return Err(self.table.source.wrong("the input", "changed while it was read"));
+                    }
+                    if is_plain && !has_hole(row) {
+                        self.buffer.extend_from_slice(record.bytes());
+                        self.open = record.line_end().is_empty();
+                    } else {
+                        self.row(&record, &found);
+                    }
+                }
+            }
+            if self.buffer.len() > 1 << 16 {
+                self.flush()?;
+            }
+        }
+        self.record = record;
+        self.buffer.extend_from_slice(&block.tail);
+        self.flush()
+    }
+
+    /// Writes what is left and says what was done.
+    ///
+    /// # Errors
+    /// The file cannot be read again, or `out` not be written.
+    pub fn finish(mut self) -> Result<Written> {
+        if let Some(held) = &self.table.held {
+            let (holes, kept) = (std::mem::take(&mut self.holes), std::mem::take(&mut self.kept));
+            let find = |series: usize, row: usize, k: usize, level: usize| {
+                holes.get(&(series as u32, row as u32, k as u32)).map_or(f64::NAN, |&at| kept[at as usize + level])
+            };
+            let (plan, grid) = (&self.table.plan, &self.table.grid);
+            let mut walk = Walk::new(&self.table.source, plan)?;
+            // Without a column of times a row is told by how many of its kind came before.
+            let mut counts: HashMap<(usize, usize), i64> = HashMap::new();
+            while walk.step()? {
+                let id = plan.id.map_or_else(Default::default, |c| walk.record.text(c));
+                let variable = plan.long.map_or_else(Default::default, |(c, _)| walk.record.text(c));
+                let Some((series, column)) = held.place(&id, &variable) else {
+                    self.long_row(&walk.record, usize::MAX, &|_, _| f64::NAN);
+                    continue;
+                };
+                let count = counts.entry((series, column.unwrap_or(usize::MAX))).or_default();
+                let ticks = walk.ticks()?.unwrap_or(*count);
+                *count += 1;
+                let times = &held.series[series].times;
+                let row = match grid.step {
+                    Some(_) => times.first().and_then(|&first| grid.index(first, ticks)).map_or(usize::MAX, |i| i as usize),
+                    None => times.binary_search(&ticks).unwrap_or(usize::MAX),
+                };
+                match (plan.long, column) {
+                    (None, _) => self.row(&walk.record, &|k, level| find(series, row, k, level)),
+                    (Some(_), Some(k)) => self.long_row(&walk.record, k, &|_, level| find(series, row, k, level)),
+                    (Some(_), None) => self.long_row(&walk.record, usize::MAX, &|_, _| f64::NAN),
+                }
+                if self.buffer.len() > 1 << 16 {
+                    self.flush()?;
+                }
+            }
+            for future in std::mem::take(&mut self.future) {
+                let (series, row) = (future.series as usize, future.row as usize);
+                match plan.long {
+                    None => self.add_row(&future.id, &future.time, None, &|k, level| find(series, row, k, level)),
+                    Some(_) => {
+                        for k in 0..self.table.names.len() {
+                            self.add_row(&future.id, &future.time, Some(k), &|_, level| find(series, row, k, level));
+                        }
+                    }
+                }
+            }
+            self.buffer.extend_from_slice(walk.record.bytes());
+        }
+        self.flush()?;
+        self.out.flush().map_err(lost)?;
+        Ok(self.written)
+    }
+
+    /// One row of a wide file.
+    fn row(&mut self, record: &Record, found: Found<'_>) {
+        let plan = &self.table.plan;
+        self.start(record);
+        let mut next = 0;
+        // Columns of numbers stand in the order of the file.
+        let mut cells = Vec::new();
+        for field in 0..record.len() {
+            if field > 0 {
+                self.buffer.push(plan.delimiter);
+            }
+            if plan.values.get(next) == Some(&field) {
+                let hole = plan.dialect.cell(&record.text(field)) == Cell::Missing;
+                self.field(record.raw(field), next, hole, found(next, 0));
+                if !self.options.quantiles.is_empty() {
+                    cells.push((field, hole));
+                }
+                next += 1;
+            } else {
+                self.buffer.extend_from_slice(record.raw(field));
+            }
+        }
+        for (k, (field, hole)) in cells.into_iter().enumerate() {
+            self.quantiles(record.raw(field), k, hole, found);
+        }
+        self.end(record);
+    }
+
+    /// One row of a long file, of the variable `k`.
+    fn long_row(&mut self, record: &Record, k: usize, found: Found<'_>) {
+        let plan = &self.table.plan;
+        let (_, value) = plan.long.unwrap_or((0, 0));
+        self.start(record);
+        let hole = k != usize::MAX && plan.dialect.cell(&record.text(value)) == Cell::Missing;
+        for field in 0..record.len() {
+            if field > 0 {
+                self.buffer.push(plan.delimiter);
+            }
+            if field == value && k != usize::MAX {
+                self.field(record.raw(field), k, hole, found(k, 0));
+            } else {
+                self.buffer.extend_from_slice(record.raw(field));
+            }
+        }
+        self.quantiles(record.raw(value), k, hole, found);
+        self.end(record);
+    }
+
+    /// A row that the file does not have; `variable` in the long layout.
+    fn add_row(&mut self, id: &str, time: &str, variable: Option<usize>, found: Found<'_>) {
+        let table = self.table;
+        let plan = &table.plan;
+        let was_open = self.open;
+        if was_open {
+            self.buffer.extend_from_slice(&self.line_end);
+        }
+        for field in 0..plan.header.len() {
+            if field > 0 {
+                self.buffer.push(plan.delimiter);
+            }
+            let value = plan.values.iter().position(|&c| c == field);
+            if plan.time.is_some_and(|(c, _)| c == field) {
+                quote(&mut self.buffer, time.as_bytes(), plan.delimiter, false);
+            } else if plan.id == Some(field) {
+                quote(&mut self.buffer, id.as_bytes(), plan.delimiter, false);
+            } else if let Some((k, _)) = variable.zip(plan.long).filter(|&(_, (c, _))| c == field) {
+                quote(&mut self.buffer, table.names[k].as_bytes(), plan.delimiter, false);
+            } else if let Some(k) = value {
+                let k = variable.unwrap_or(k);
+                self.field(b"", k, true, found(k, 0));
+            }
+        }
+        for k in 0..plan.values.len() {
+            self.quantiles(b"", variable.unwrap_or(k), true, found);
+        }
+        // The last line ends as the file's last line did.
+        if !was_open {
+            self.buffer.extend_from_slice(&self.line_end);
+        }
+        self.written.added += 1;
+    }
+
+    /// A field of numbers: as it is, or filled.
+    fn field(&mut self, raw: &[u8], k: usize, hole: bool, value: f64) {
+        let fill = hole && value.is_finite();
+        if fill {
+            self.written.filled[k] += 1;
+        } else if hole {
+            self.written.left[k] += 1;
+        }
+        match (self.options.mask, fill) {
+            (true, _) => self.buffer.extend_from_slice(if fill {
+                b"1"
+            } else if hole {
+                b""
+            } else {
+                b"0"
+            }),
+            (false, true) => self.number(raw, k, value),
+            (false, false) => self.buffer.extend_from_slice(raw),
+        }
+    }
+
+    /// The added fields of one column: the filled quantiles, or what the field holds.
+    fn quantiles(&mut self, raw: &[u8], k: usize, hole: bool, found: Found<'_>) {
+        for level in 1..=self.options.quantiles.len() {
+            self.buffer.push(self.table.plan.delimiter);
+            let value = if hole { found(k, level) } else { f64::NAN };
+            if value.is_finite() {
+                self.number(raw, k, value);
+            } else {
+                self.buffer.extend_from_slice(raw);
+            }
+        }
+    }
+
+    fn number(&mut self, raw: &[u8], k: usize, value: f64) {
+        let plan = &self.table.plan;
+        let text = plan.dialect.write(value, self.table.profile().columns[k].decimals);
+        quote(&mut self.buffer, text.as_bytes(), plan.delimiter, raw.starts_with(b"\""));
+    }
+
+    /// What stands before a row's fields.
+    fn start(&mut self, record: &Record) {
+        self.buffer.extend_from_slice(record.lead());
+    }
+
+    fn end(&mut self, record: &Record) {
+        self.buffer.extend_from_slice(record.line_end());
+        self.open = record.line_end().is_empty();
+    }
+
+    fn keep(&mut self, block: &Block, fills: &Fills) {
+        let series = block.series as u32;
+        let mut times = block.times.iter();
+        for (row, kind) in block.kinds.iter().enumerate() {
+            let number = (block.first + row as u64) as u32;
+            if *kind == RowKind::Forecast {
+                let (id, time) = (block.id.clone().unwrap_or_default(), times.next().cloned().unwrap_or_default());
+                self.future.push(Future { series, row: number, id, time });
+            }
+            for k in 0..block.frame.columns() {
+                if block.is_hole(k, row) && fills.values[k][row].is_finite() {
+                    self.holes.insert((series, number, k as u32), self.kept.len() as u32);
+                    self.kept.push(fills.values[k][row]);
+                    self.kept.extend(fills.quantiles.iter().take(self.options.quantiles.len()).map(|q| q[k][row]));
+                }
+            }
+        }
+    }
+
+    fn flush(&mut self) -> Result<()> {
+        self.out.write_all(&self.buffer).map_err(lost)?;
+        self.buffer.clear();
+        Ok(())
+    }
+}
+
+fn lost(source: std::io::Error) -> Error {
+    Error::Io { path: PathBuf::from("the output"), source }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::quantile_name;
+
+    #[test]
+    fn names_of_quantiles() {
+        let levels = [0.05, 0.25, 0.5, 0.975, 0.005, 0.999, 0.01];
+        assert_eq!(levels.map(quantile_name), ["q05", "q25", "q50", "q97.5", "q00.5", "q99.9", "q01"]);
+    }
+}
