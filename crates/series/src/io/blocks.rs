@@ -228,6 +228,9 @@ impl Stream<'_> {
         } else if table.grid.step.is_some() {
             // Pass 1 has seen that every row has a point behind the one before.
             let index = table.grid.index(self.first, ticks).unwrap_or(self.window.end());
+            if index >= table.profile().grid_rows {
+                return Err(table.source.wrong("the input", "changed while it was read"));
+            }
             while self.window.end() < index {
                 let time = table.grid.time(self.first, self.window.end());
                 self.window.push(table.grid.position(time), RowKind::Absent, std::iter::repeat(f64::NAN));
@@ -346,8 +349,11 @@ mod tests {
         format!("site,time,x,y\n{}", body.trim_end())
     }
 
+    /// Series, position, kind, and the bits of the values.
+    type Row = (usize, f64, RowKind, Vec<u64>);
+
     /// The whole table as its blocks give it, and what is written when holes are filled by their positions.
-    fn through(table: &Table, rows: usize, halo: usize, forecast: usize) -> (Vec<(usize, f64, RowKind, Vec<u64>)>, String) {
+    fn through(table: &Table, rows: usize, halo: usize, forecast: usize) -> (Vec<Row>, String) {
         let (mut seen, mut out) = (Vec::new(), Vec::new());
         let mut writer = Writer::create(table, &mut out, WriteOptions { quantiles: vec![0.05], mask: false }).unwrap();
         for (i, block) in table.blocks_of(rows, halo, forecast).unwrap().enumerate() {

@@ -92,10 +92,9 @@ fn whole_lines(source: &Source) -> Result<(Vec<u8>, bool)> {
         }
         let is_end = |b: &u8| *b == b'\n' || *b == b'\r';
         if bytes.iter().filter(|b| is_end(b)).count() > 4 {
-            let end = bytes.iter().rposition(|b| is_end(b)).unwrap_or(0);
+            let end = bytes.iter().rposition(is_end).unwrap_or(0);
             // A CR at the very end may be the first half of a line end.
-            let end =
-                if bytes[end] == b'\r' && end + 1 == bytes.len() { bytes[..end].iter().rposition(|b| is_end(b)).unwrap_or(0) } else { end };
+            let end = if bytes[end] == b'\r' && end + 1 == bytes.len() { bytes[..end].iter().rposition(is_end).unwrap_or(0) } else { end };
             bytes.truncate(end + 1);
             return Ok((bytes, false));
         }
