@@ -50,6 +50,25 @@ fn unknown_names_are_usage_errors_with_a_suggestion() {
 }
 
 #[test]
+fn a_table_is_described() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("holes.csv");
+    fs::write(&path, "date;x;y\n2020-01-01;1,5;2\n2020-01-02;;3\n2020-01-04;2,5;4\n").expect("written");
+    let name = path.to_str().expect("UTF-8");
+    let told = json(&langevin(&["info", name, "--json"]));
+    assert_eq!((&told["kind"], &told["frequency"], &told["decimal"]), (&"table".into(), &"1d".into(), &",".into()));
+    assert_eq!((told["rows"].as_u64(), told["grid_rows"].as_u64(), told["columns"][0]["missing"].as_u64()), (Some(3), Some(4), Some(1)));
+    let text = langevin(&["info", name]);
+    for part in ["every 1d, 2020-01-01 to 2020-01-04", "1 of 6 fields (16.67 %)", "33.33 %", "gaps of rows"] {
+        assert!(text.stdout.contains(part), "'{part}' is not in: {}", text.stdout);
+    }
+    fs::write(&path, "date,x\n2020-01-01,1\n2020-01-01,2\n").expect("written");
+    refused(&langevin(&["info", name]), 1, &["row 3, column 'date'", "--dedup"]);
+    fs::write(&path, "a,b\n1\n").expect("written");
+    refused(&langevin(&["info", name]), 1, &["row 2", "1 field"]);
+}
+
+#[test]
 fn the_values_inside_the_program_pass() {
     let output = langevin(&["selftest", "--json"]);
     assert_eq!(output.code, 0);

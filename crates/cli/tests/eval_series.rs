@@ -132,6 +132,17 @@ fn semicolons_and_decimal_commas() {
 }
 
 #[test]
+fn a_column_by_itself_has_empty_lines_for_holes() {
+    let edit = |name: &str, _: &str| match name {
+        "truth" => "a\n1\n2\n3\n4\n".to_owned(),
+        "masked" => "a\n1\n\n3\n\n".to_owned(),
+        _ => "a\n1\n2\n3\n5\n".to_owned(),
+    };
+    let found = json(&eval(&edit, &[("json", ""), ("scale-by", "a\n-1\n1\n")]));
+    assert!(near(&found["mae"], 0.5) && found["bins"][0]["cells"] == 2, "{found}");
+}
+
+#[test]
 fn what_is_wrong_is_named() {
     let only = |which: &'static str, from: &'static str, to: &'static str| {
         move |name: &str, text: &str| if name == which { text.replace(from, to) } else { complete(name, text) }

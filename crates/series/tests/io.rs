@@ -218,6 +218,24 @@ fn broken_tables_are_refused() {
 }
 
 #[test]
+fn times_that_cannot_be_read_are_not_passed_over() {
+    let auto = ReadOptions::default();
+    refused("date,x\n\"Jan 5, 2020\",1\n\"Jan 6, 2020\",\n", &auto, &["row 2, column 'date'", "'Jan 5, 2020'", "--time-col none"]);
+    refused("time,x\n10:00,1\n11:00,2\n", &auto, &["row 2, column 'time'", "'10:00'"]);
+    refused("date,x\n2020-01-05,1\n2020-01-06,2\nlater,3\n", &auto, &["row 4, column 'date'", "'later'"]);
+}
+
+#[test]
+fn long_lines_are_read() {
+    let columns = 40_000;
+    let header: String = (0..columns).map(|k| format!(",a_rather_long_name_of_column_{k}")).collect();
+    let row = |i: usize| format!("2020-01-0{i}{}\n", ",1.25".repeat(columns));
+    let table = table(&format!("date{header}\n{}{}{}", row(1), row(2), row(3)));
+    assert_eq!((table.names().len(), table.profile().rows), (columns, 3));
+    assert_eq!(blocks(&table)[0].frame.rows(), 3);
+}
+
+#[test]
 fn sorted_and_without_repeats() {
     let options = ReadOptions { sort: true, dedup: true, ..ReadOptions::default() };
     let table = open("time,a\n2020-01-03,3\n2020-01-01,1\n2020-01-03,9\n2020-01-02,", &options).unwrap();

@@ -41,7 +41,7 @@ fn memory_does_not_grow_with_the_file() {
             state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
             // One in ten is a hole.
             line.push(',');
-            if (state >> 33) % 10 > 0 {
+            if !(state >> 33).is_multiple_of(10) {
                 line += &format!("{}.{:03}", (state >> 40) % 100, (state >> 50) % 1000);
             } else if row == 0 {
                 line += &k.to_string();

@@ -228,6 +228,9 @@ impl Stream<'_> {
         } else if table.grid.step.is_some() {
             // Pass 1 has seen that every row has a point behind the one before.
             let index = table.grid.index(self.first, ticks).unwrap_or(self.window.end());
+            if index >= table.profile().grid_rows {
+                return Err(table.source.wrong("the input", "changed while it was read"));
+            }
             while self.window.end() < index {
                 let time = table.grid.time(self.first, self.window.end());
                 self.window.push(table.grid.position(time), RowKind::Absent, std::iter::repeat(f64::NAN));
@@ -325,4 +328,71 @@ fn held_blocks(table: &Table, number: usize, series: &Series, rows: usize, halo:
         blocks.push_back(block);
     }
     blocks
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Cursor;
+
+    use super::super::{Fills, ReadOptions, WriteOptions, Writer, source::Source};
+    use super::*;
+
+    /// Two series with rows that the file lacks, holes, blank lines, and no line end at the end.
+    fn text(mixed: bool) -> String {
+        let line = |site: char, i: i64| {
+            let value = if (i * 7 + i64::from(u32::from(site))) % 3 == 0 { String::new() } else { format!("{}.5", i * i % 11) };
+            format!("{site},2021-02-{:02} {:02}:00,{value},{}\n{}", 1 + i / 24, i % 24, i % 5, if i % 13 == 4 { "\n" } else { "" })
+        };
+        let rows = |site: char| (0..40).filter(|i| i % 10 != 6 && !(20..24).contains(i)).map(move |i| line(site, i));
+        let body: String =
+            if mixed { rows('A').zip(rows('B')).map(|(a, b)| a + &b).collect() } else { rows('A').chain(rows('B')).collect() };
+        format!("site,time,x,y\n{}", body.trim_end())
+    }
+
+    /// Series, position, kind, and the bits of the values.
+    type Row = (usize, f64, RowKind, Vec<u64>);
+
+    /// The whole table as its blocks give it, and what is written when holes are filled by their positions.
+    fn through(table: &Table, rows: usize, halo: usize, forecast: usize) -> (Vec<Row>, String) {
+        let (mut seen, mut out) = (Vec::new(), Vec::new());
+        let mut writer = Writer::create(table, &mut out, WriteOptions { quantiles: vec![0.05], mask: false }).unwrap();
+        for (i, block) in table.blocks_of(rows, halo, forecast).unwrap().enumerate() {
+            let block = block.unwrap();
+            assert_eq!((block.index, block.core.len(), block.kinds.len()), (i, block.core.len(), block.core.len()));
+            assert!(block.core.len() <= rows && block.core.start <= halo && block.frame.rows() - block.core.end <= halo);
+            assert!(block.frame.positions.windows(2).all(|w| w[1] == w[0] + 1.0));
+            let mut fills = Fills::none(&block, 1);
+            for (row, &kind) in block.kinds.iter().enumerate() {
+                let at = block.core.start + row;
+                let position = block.frame.positions[at];
+                seen.push((block.series, position, kind, block.frame.values.iter().map(|v| v[at].to_bits()).collect()));
+                for k in 0..2 {
+                    fills.values[k][row] = position;
+                    fills.quantiles[0][k][row] = position - 1.0;
+                }
+            }
+            writer.block(&block, &fills).unwrap();
+        }
+        writer.finish().unwrap();
+        (seen, String::from_utf8(out).unwrap())
+    }
+
+    #[test]
+    fn nothing_depends_on_the_size_of_blocks() {
+        for mixed in [false, true] {
+            let source = Source::keep(std::path::Path::new("test"), &mut Cursor::new(text(mixed))).unwrap();
+            let options = ReadOptions { forecast: 3, ..ReadOptions::default() };
+            let table = Table::of(source, &options).unwrap();
+            assert_eq!(table.held.is_some(), mixed);
+            let whole = through(&table, usize::MAX, 0, 3);
+            assert_eq!(whole.0.len(), 2 * 43);
+            assert_eq!(whole.0.iter().filter(|r| r.2 == RowKind::Forecast).count(), 6);
+            assert_eq!(whole.0.iter().filter(|r| r.2 == RowKind::Absent).count(), 2 * 8);
+            for rows in [1, 2, 3, 5, 7, 20, 39, 40, 41, 42, 43, 100] {
+                for halo in [0, 1, 4, 50] {
+                    assert_eq!(through(&table, rows, halo, 3), whole, "{rows} rows, halo {halo}, mixed {mixed}");
+                }
+            }
+        }
+    }
 }

@@ -48,6 +48,9 @@ impl Dialect {
         if self.firsts[usize::from(first)] && self.tokens.iter().any(|t| t.eq_ignore_ascii_case(text)) {
             return Cell::Missing;
         }
+        if let Some((value, decimals)) = self.short(text) {
+            return if self.numbers.contains(&value) { Cell::Missing } else { Cell::Number(value, decimals) };
+        }
         let (mut point, mut exponent) = (None, None);
         let mut buffer = [0; 64];
         if text.len() > buffer.len() {
@@ -81,6 +84,34 @@ impl Dialect {
             decimals = decimals.saturating_sub(power);
         }
         Cell::Number(value, decimals.clamp(0, MAX_DECIMALS) as u8)
+    }
+
+    /// A number of at most 15 digits without an exponent: a whole number below 2^53 over a power of ten that an f64 holds exactly, so that
+    /// the quotient is the nearest f64, as parsing gives it.
+    fn short(&self, text: &[u8]) -> Option<(f64, u8)> {
+        const POWERS: [f64; 16] = [1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15];
+        let (negative, digits) = text.strip_prefix(b"-").map_or((false, text), |rest| (true, rest));
+        if digits.len() > 16 {
+            return None;
+        }
+        let sign = if self.comma { b',' } else { b'.' };
+        let (mut whole, mut count, mut point) = (0_u64, 0, None);
+        for &byte in digits {
+            if byte.is_ascii_digit() {
+                whole = whole * 10 + u64::from(byte - b'0');
+                count += 1;
+            } else if byte == sign && point.is_none() {
+                point = Some(count);
+            } else {
+                return None;
+            }
+        }
+        let decimals = count - point.unwrap_or(count);
+        if count == 0 || count > 15 {
+            return None;
+        }
+        let value = whole as f64 / POWERS[decimals];
+        Some((if negative { -value } else { value }, decimals as u8))
     }
 
     /// Writes a number with `decimals` decimals.
@@ -134,6 +165,15 @@ mod tests {
         }
         assert_eq!(dialect(&[], Decimal::Comma).cell(b"1,25"), Cell::Number(1.25, 2));
         assert_eq!(dialect(&[], Decimal::Comma).cell(b"1.25"), Cell::Text);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn short_numbers_are_read_as_the_standard_library_does(text in "-?[0-9]{0,12}[.]?[0-9]{0,6}") {
+            let wanted = text.parse::<f64>().ok();
+            let found = if let Cell::Number(value, _) = dialect(&[], Decimal::Point).cell(text.as_bytes()) { Some(value) } else { None };
+            proptest::prop_assert_eq!(found.map(f64::to_bits), wanted.map(f64::to_bits));
+        }
     }
 
     #[test]

@@ -17,6 +17,8 @@ pub(crate) struct Steps {
     months: Tally,
     /// Steps that are no whole number of months.
     no_months: u64,
+    /// A row lies on a Saturday or Sunday, or the clock knows no days of the week.
+    weekend: bool,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -51,6 +53,10 @@ impl Steps {
     pub(crate) fn add(&mut self, before: i64, now: i64, clock: Clock) {
         let step = now.saturating_sub(before);
         self.ticks.add(step);
+        // Numbers that count hours or days are no dates.
+        let seconds = clock.seconds_per_tick().filter(|&s| (s - 1e-6).abs() < 1e-12);
+        self.weekend |=
+            seconds.is_none_or(|s| [before, now].into_iter().any(|t| ((t as f64 * s / 86_400.0).floor() as i64 + 3).rem_euclid(7) > 4));
         // No month is shorter than 28 days.
         if matches!(clock, Clock::Calendar { .. }) && step >= 28 * super::civil::DAY {
             match months_between(before, now) {
@@ -62,17 +68,17 @@ impl Steps {
         }
     }
 
-    /// The step on whose grid all rows lie, when it is common enough: nine in ten where days are skipped (weekends are no holes),
-    /// half of them below a day.
+    /// The step on whose grid all rows lie, when at least half of the steps are this one; nine in ten for days that are never weekends,
+    /// because on working days the days between are no holes.
     pub(crate) fn frequency(&self, clock: Clock) -> Option<Step> {
         let (step, share) = self.ticks.common()?;
-        let seconds = clock.seconds_per_tick().map(|s| s * step as f64);
-        let enough = if seconds.is_some_and(|s| s < 86_399.0) { 0.5 } else { 0.9 };
+        let days = clock.seconds_per_tick().map(|s| s * step as f64 / 86_400.0);
+        let enough = if days.is_some_and(|d| (d - 1.0).abs() < 1e-6) && !self.weekend { 0.9 } else { 0.5 };
         if self.ticks.divisor == step && share >= enough {
             return Some(Step::Micros(step));
         }
         let (months, share) = self.months.common().filter(|_| self.no_months == 0)?;
-        (self.months.divisor == months && share >= 0.9).then_some(Step::Months(months as u32))
+        (self.months.divisor == months && share >= 0.5).then_some(Step::Months(months as u32))
     }
 
     /// What one step is on the position axis of a table without a frequency.
@@ -161,8 +167,11 @@ mod tests {
         assert_eq!(frequency(&with_holes), Some(Step::Micros(hour)));
         let off_grid: Vec<i64> = (0..50).map(|i| i * hour + i64::from(i == 20)).collect();
         assert_eq!(frequency(&off_grid), None);
-        let working_days: Vec<i64> = (0..70).filter(|i| i % 7 < 5).map(|i| i * DAY).collect();
+        // 1970-01-01 was a Thursday.
+        let working_days: Vec<i64> = (0..70).filter(|i| (i + 3) % 7 < 5).map(|i| i * DAY).collect();
         assert_eq!(frequency(&working_days), None);
+        let days_with_holes: Vec<i64> = (0..70).filter(|i| i % 4 != 1).map(|i| i * DAY).collect();
+        assert_eq!(frequency(&days_with_holes), Some(Step::Micros(DAY)));
         let months: Vec<i64> = (0..50).map(|i| civil::days(2000 + i / 12, i % 12 + 1, 1) * DAY).collect();
         assert_eq!(frequency(&months), Some(Step::Months(1)));
         let month_ends: Vec<i64> =

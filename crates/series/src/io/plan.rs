@@ -6,7 +6,9 @@ use super::{
     cell::{Cell, Dialect},
     options::{Choose, Decimal, Delimiter, Layout, ReadOptions},
     raw::{Record, Records},
-    roles::{Kind, calendar, disorder, find_calendar, find_id, kind, long, number_clock, says_time, settle_id, settle_order},
+    roles::{
+        Kind, calendar, disorder, find_calendar, find_id, kind, long, number_clock, refuse_unread_times, says_time, settle_id, settle_order,
+    },
     source::{Source, check_encoding},
     time::Clock,
 };
@@ -48,7 +50,7 @@ pub(crate) struct Head {
 
 /// Finds out the roles of columns.
 pub(crate) fn plan(source: &Source, options: &ReadOptions) -> Result<Plan> {
-    let (bytes, mut all) = source.head(HEAD_BYTES)?;
+    let (bytes, mut all) = whole_lines(source)?;
     check_encoding(source, &bytes)?;
     let delimiter = match options.delimiter {
         Delimiter::Byte(byte) => byte,
@@ -64,12 +66,14 @@ pub(crate) fn plan(source: &Source, options: &ReadOptions) -> Result<Plan> {
     records.keep_blank = header.len() == 1;
     let mut rows = Vec::new();
     while rows.len() < HEAD_ROWS && records.read(&mut record).map_err(|e| source.io(e))? {
-        if record.len() == header.len() && !(all && record.unclosed) {
-            rows.push((0..record.len()).map(|i| record.text(i).into_owned()).collect::<Vec<_>>());
-        } else if all || record.row < 100 {
-            // At the cut end of the head the last record may be short.
+        if record.unclosed && !all {
+            // The head was cut inside quotes.
+            break;
+        }
+        if record.len() != header.len() || record.unclosed {
             return Err(ragged(source, &record, header.len(), delimiter));
         }
+        rows.push((0..record.len()).map(|i| record.text(i).into_owned()).collect::<Vec<_>>());
     }
     all &= rows.len() < HEAD_ROWS;
     if rows.is_empty() {
@@ -77,6 +81,26 @@ pub(crate) fn plan(source: &Source, options: &ReadOptions) -> Result<Plan> {
     }
     let head = Head { rows, all };
     roles(source, options, delimiter, &header, &head)
+}
+
+/// The first bytes of a file up to the end of a line, some lines at least, and whether that is all.
+fn whole_lines(source: &Source) -> Result<(Vec<u8>, bool)> {
+    for limit in [HEAD_BYTES, HEAD_BYTES << 3, HEAD_BYTES << 6] {
+        let (mut bytes, all) = source.head(limit)?;
+        if all {
+            return Ok((bytes, true));
+        }
+        let is_end = |b: &u8| *b == b'\n' || *b == b'\r';
+        if bytes.iter().filter(|b| is_end(b)).count() > 4 {
+            let end = bytes.iter().rposition(is_end).unwrap_or(0);
+            // A CR at the very end may be the first half of a line end.
+            let end = if bytes[end] == b'\r' && end + 1 == bytes.len() { bytes[..end].iter().rposition(is_end).unwrap_or(0) } else { end };
+            bytes.truncate(end + 1);
+            return Ok((bytes, false));
+        }
+    }
+    let reason = format!("has hardly a line end in its first {} MiB; is it a table of text?", HEAD_BYTES >> 14);
+    Err(source.wrong("the input", reason))
 }
 
 /// A row with more or fewer fields than the header.
@@ -203,6 +227,9 @@ fn roles(source: &Source, options: &ReadOptions, delimiter: u8, header: &[String
             }
             plan.time = None;
         }
+    }
+    if plan.time.is_none() && options.time_col == Choose::Auto {
+        refuse_unread_times(source, &plan, head, &kinds)?;
     }
     settle_order(source, &mut plan, head)?;
     if options.id_col == Choose::Auto {

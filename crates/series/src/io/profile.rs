@@ -210,7 +210,7 @@ impl GapCounts {
 
     /// One row of the file behind `absent` rows that the file lacks.
     pub(crate) fn row(&mut self, absent: u64, values: impl Iterator<Item = f64>) {
-        self.points += absent + 1;
+        self.points = self.points.saturating_add(absent).saturating_add(1);
         let mut none = true;
         for (gaps, value) in self.columns.iter_mut().zip(values) {
             gaps.open += absent;

@@ -41,11 +41,12 @@ pub(crate) fn kind(head: &Head, column: usize, dialect: &Dialect) -> Kind {
     kind
 }
 
-/// A column where (nearly) all that is written reads as a date.
+/// A column where nearly all that is written reads as a date; half of it when the name says so, and the rest will be errors.
+/// Then dates may be `compact`: eight digits in a row.
 pub(crate) fn calendar(head: &Head, column: usize, compact: bool) -> Option<Clock> {
     let texts = || head.rows.iter().map(|r| &r[column]).filter(|t| !t.is_empty());
     let dates = texts().filter(|t| civil::parse(t, None, compact).is_some()).count();
-    (dates > 0 && dates * 20 >= texts().count() * 19).then_some(Clock::Calendar { order: None, compact })
+    (dates > 0 && dates * 20 >= texts().count() * if compact { 10 } else { 19 }).then_some(Clock::Calendar { order: None, compact })
 }
 
 pub(crate) fn find_calendar(head: &Head, header: &[String], id: Option<usize>) -> Option<(usize, Clock)> {
@@ -60,6 +61,20 @@ pub(crate) fn find_calendar(head: &Head, header: &[String], id: Option<usize>) -
         }
     }
     found
+}
+
+/// Refuses a column of text whose name says that it holds the times, and of which none could be read: rows would be taken for equally far
+/// apart without a word.
+pub(crate) fn refuse_unread_times(source: &Source, plan: &Plan, head: &Head, kinds: &[Kind]) -> Result<()> {
+    let says = |name: &str| words(name).iter().any(|w| ["time", "date", "datetime", "timestamp", "ds"].contains(&w.as_str()));
+    let found = (0..kinds.len()).find(|&c| kinds[c].is_text() && plan.id != Some(c) && says(&plan.header[c]));
+    let Some(column) = found.filter(|&c| plan.long.is_none_or(|(variable, _)| variable != c)) else { return Ok(()) };
+    let token =
+        head.rows.iter().map(|r| &r[column]).find(|t| !t.is_empty()).map_or_else(String::new, |t| String::from_utf8_lossy(t).into_owned());
+    let reason = format!(
+        "'{token}' is no time that is understood; write times like 2020-01-31 23:59:59, or give --time-col none to take the rows as equally far apart"
+    );
+    Err(source.wrong(plan.place(2, column), reason))
 }
 
 fn words(name: &str) -> Vec<String> {

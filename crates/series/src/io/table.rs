@@ -145,6 +145,12 @@ impl Table {
         }
     }
 
+    /// The file, as messages name it.
+    #[must_use]
+    pub fn name(&self) -> &Path {
+        &self.source.label
+    }
+
     /// What pass 1 found out.
     #[must_use]
     pub fn profile(&self) -> &Profile {

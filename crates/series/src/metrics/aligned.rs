@@ -244,7 +244,11 @@ impl Table {
         let delimiter = [b'\t', b';', b','].into_iter().max_by_key(count).unwrap_or(b',');
         let mut reader = csv::ReaderBuilder::new().has_headers(false).delimiter(delimiter).from_reader(bytes.as_slice());
         let mut records = Vec::new();
-        for (line, record) in reader.byte_records().enumerate() {
+        // The reader skips empty lines, but in a table of one column they are holes.
+        let alone = count(&delimiter) == 0;
+        let lines = bytes.strip_suffix(b"\n").unwrap_or(&bytes).split(|b| *b == b'\n').filter(|_| alone && !bytes.is_empty());
+        records.extend(lines.map(|line| ByteRecord::from(vec![line.trim_ascii()])));
+        for (line, record) in reader.byte_records().enumerate().filter(|_| !alone) {
             records.push(record.map_err(|error| match error.kind() {
                 csv::ErrorKind::UnequalLengths { expected_len, len, .. } => {
                     format(path, format!("row {}", line + 1), format!("{len} cells, but the header has {expected_len}"))
