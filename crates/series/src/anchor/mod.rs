@@ -178,6 +178,11 @@ impl Anchor {
         self.period
     }
 
+    /// Columns that are estimated from one another.
+    pub(crate) fn groups(&self) -> impl Iterator<Item = &[usize]> {
+        self.groups.iter().map(|group| group.columns.as_slice())
+    }
+
     /// Estimates of a frame's holes.
     #[must_use]
     pub fn apply(&self, frame: &Frame) -> Anchored {
