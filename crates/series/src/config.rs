@@ -77,7 +77,7 @@ impl Default for ResidualConfig {
             heads: 4,
             blocks: 4,
             condition: 64,
-            draws: 4,
+            draws: 2,
             objective: Objective {
                 schedule: ScheduleSpec::Edm { sigma_min: 0.05, sigma_max: 10.0 },
                 param: Param::Edm { sigma_data: 1.0 },
