@@ -45,7 +45,8 @@ impl Draws {
 
     /// A whole number below `bound` (0 for a bound of 0).
     pub(crate) fn below(&mut self, bound: usize) -> usize {
-        ((u128::from(self.word()) << 32 | u128::from(self.word())) * bound as u128 >> 64) as usize
+        let bits = u64::from(self.word()) << 32 | u64::from(self.word());
+        ((u128::from(bits) * bound as u128) >> 64) as usize
     }
 
     pub(crate) fn chance(&mut self, share: f64) -> bool {

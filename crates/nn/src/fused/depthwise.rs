@@ -26,7 +26,7 @@ pub fn depthwise(weight: Tensor<2>, bias: Tensor<1>, dilation: usize, x: Tensor<
     match host::run(Depthwise { dilation }, given) {
         Ok(y) => Tensor::from_dispatch(y),
         Err([x, weight, bias]) => composed(
-            Tensor::from_dispatch(weight.expect("it was given")),
+            &Tensor::from_dispatch(weight.expect("it was given")),
             Tensor::from_dispatch(bias.expect("it was given")),
             dilation,
             Tensor::from_dispatch(x.expect("it was given")),
@@ -35,7 +35,7 @@ pub fn depthwise(weight: Tensor<2>, bias: Tensor<1>, dilation: usize, x: Tensor<
 }
 
 /// The same from burn's operations.
-pub(super) fn composed(weight: Tensor<2>, bias: Tensor<1>, dilation: usize, x: Tensor<4>) -> Tensor<4> {
+pub(super) fn composed(weight: &Tensor<2>, bias: Tensor<1>, dilation: usize, x: Tensor<4>) -> Tensor<4> {
     let ([taps, channels], [batch, length, lanes, _]) = (weight.dims(), x.dims());
     let edge = Tensor::zeros([batch, taps / 2 * dilation, lanes, channels], (&x.device(), x.dtype()));
     let padded = Tensor::cat(vec![edge.clone(), x, edge], 1);

@@ -356,7 +356,7 @@ fn depthwise_convolutions() {
             },
             &|inputs| {
                 let (weight, bias, dilation, x) = parts(inputs);
-                super::depthwise::composed(weight, bias, dilation, x).reshape([count])
+                super::depthwise::composed(&weight, bias, dilation, x).reshape([count])
             },
         );
     }

@@ -180,7 +180,7 @@ impl Masked {
             return Ok(None);
         }
         let has_gaps = frame.values.iter().flatten().any(|value| value.is_nan());
-        let mut mask: Mask = if has_gaps && number % 2 == 0 {
+        let mut mask: Mask = if has_gaps && number.is_multiple_of(2) {
             own_gaps(frame, Draws::new(noise, table, number, PART + 1).between(0.05, 0.25), noise, table, number)
         } else {
             Pattern::draw(rows, columns, noise, table, number).mask(rows, columns, noise, table, number)

@@ -51,7 +51,8 @@ fn noise(rows: usize, columns: &[usize], samples: usize) -> Vec<f32> {
 fn said(net: &ResidualNet, windows: &[&Window], x: Vec<f32>, samples: usize) -> Vec<f32> {
     let device = Device::flex();
     let context = net.encode(WindowBatch::new(windows, &device));
-    let x = Tensor::from_data(TensorData::new(x.clone(), [x.len() / samples, samples]), &device);
+    let tokens = x.len() / samples;
+    let x = Tensor::from_data(TensorData::new(x, [tokens, samples]), &device);
     let levels: Vec<f32> = (0..windows.len()).map(|k| 0.1 * k as f32 - 0.2).collect();
     host(net.forward(x, &levels, &context))
 }

@@ -60,14 +60,15 @@ struct Example {
 /// Mean and deviation of every column's observed cells; a deviation of 1 for constants.
 fn scales(frames: &[Frame], columns: usize) -> [Vec<f32>; 2] {
     let mut scales = [vec![0f32; columns], vec![1f32; columns]];
-    for column in 0..columns {
+    let [means, deviations] = &mut scales;
+    for (column, (shift, divisor)) in means.iter_mut().zip(deviations).enumerate() {
         let seen = || frames.iter().flat_map(|frame| &frame.values[column]).filter(|value| !value.is_nan());
         let n = seen().count().max(1) as f64;
         let mean = seen().sum::<f64>() / n;
         let deviation = (seen().map(|value| (value - mean).powi(2)).sum::<f64>() / n).sqrt();
-        scales[0][column] = mean as f32;
+        *shift = mean as f32;
         if deviation > 0.0 {
-            scales[1][column] = deviation as f32;
+            *divisor = deviation as f32;
         }
     }
     scales
