@@ -1,0 +1,195 @@
+//! Products of small matrices, such as the scores of a dozen atoms, for which packing and calls of a general kernel cost more than the
+//! arithmetic.
+
+use std::cell::RefCell;
+
+use super::{gemm::Place, vector::wide};
+
+/// Numbers of a right factor that is laid out here: 8 KiB.
+const ROOM: usize = 2048;
+/// Multiplications up to which this is quicker than a general kernel.
+const MOST: usize = 24 * 1024;
+/// Columns that one vector covers, and half of it for the rest of a row.
+const LANES: usize = 16;
+const HALF: usize = LANES / 2;
+/// Rows whose sums are under way at once.
+const ROWS: usize = 4;
+
+/// Both factors laid out: columns of the right one in lines of a vector, and rows of the left one where they are not in one piece.
+struct Room {
+    right: [f32; ROOM],
+    left: [f32; ROWS * ROOM / HALF],
+}
+
+thread_local! {
+    static PACKED: RefCell<Room> = const { RefCell::new(Room { right: [0.0; ROOM], left: [0.0; ROWS * ROOM / HALF] }) };
+}
+
+/// Whether a product of `[m, n, k]` is small.
+pub(super) fn suits([m, n, k]: [usize; 3]) -> bool {
+    let padded = n.next_multiple_of(HALF);
+    k * padded <= ROOM && m * padded * k <= MOST
+}
+
+/// [`gemm::product`](super::gemm::product) of a small product, whose matrices lie in their slices.
+pub(super) fn product(sizes: [usize; 3], scale: f32, a: (&[f32], Place), b: (&[f32], Place), out: (&mut [f32], Place), add: bool) {
+    PACKED.with_borrow_mut(|room| run(sizes, scale, a, b, out, add, room));
+}
+
+wide! {
+    fn run(
+        sizes: [usize; 3],
+        scale: f32,
+        a: (&[f32], Place),
+        b: (&[f32], Place),
+        out: (&mut [f32], Place),
+        add: bool,
+        room: &mut Room,
+    ) {
+        let ([m, n, k], (out, out_at)) = (sizes, out);
+        let mut from = 0;
+        while from < n {
+            let columns = (b.0, Place { start: b.1.start + from * b.1.column, ..b.1 });
+            let target = (&mut *out, Place { start: out_at.start + from * out_at.column, ..out_at });
+            if n - from > HALF {
+                panel::<LANES>([m, n - from, k], scale, a, columns, target, add, room);
+                from += LANES;
+            } else {
+                panel::<HALF>([m, n - from, k], scale, a, columns, target, add, room);
+                from += HALF;
+            }
+        }
+    }
+}
+
+/// The first `N` columns of the result, or all when there are fewer.
+#[inline(always)]
+fn panel<const N: usize>(
+    [m, n, k]: [usize; 3],
+    scale: f32,
+    (a, a_at): (&[f32], Place),
+    b: (&[f32], Place),
+    (out, out_at): (&mut [f32], Place),
+    add: bool,
+    room: &mut Room,
+) {
+    let count = n.min(N);
+    let lines = &mut room.right.as_chunks_mut::<N>().0[..k];
+    lay_out(b, count, lines);
+    for first in (0..m).step_by(ROWS) {
+        // Beyond the last row its sums are made again, and thrown away.
+        let starts: [usize; ROWS] = std::array::from_fn(|r| a_at.start + (first + r).min(m - 1) * a_at.row);
+        let rows: [&[f32]; ROWS] = if a_at.column == 1 {
+            std::array::from_fn(|r| &a[starts[r]..starts[r] + k])
+        } else {
+            for (row, start) in room.left.chunks_exact_mut(k).zip(starts) {
+                for (t, value) in row.iter_mut().enumerate() {
+                    *value = a[start + t * a_at.column];
+                }
+            }
+            std::array::from_fn(|r| &room.left[r * k..(r + 1) * k])
+        };
+        let found = sums(rows, lines);
+        for (sums, row) in found.iter().zip(first..m) {
+            let from = out_at.start + row * out_at.row;
+            if count == N && out_at.column == 1 {
+                let out = out[from..].first_chunk_mut::<N>().expect("the caller checked that the result lies in its slice");
+                deliver(out, sums, scale, add);
+            } else {
+                for (j, sum) in sums.iter().enumerate().take(count) {
+                    deliver(std::slice::from_mut(&mut out[from + j * out_at.column]), std::slice::from_ref(sum), scale, add);
+                }
+            }
+        }
+    }
+}
+
+/// Writes or adds sums.
+#[inline(always)]
+fn deliver(out: &mut [f32], sums: &[f32], scale: f32, add: bool) {
+    for (out, sum) in out.iter_mut().zip(sums) {
+        *out = if add { *out + scale * sum } else { scale * sum };
+    }
+}
+
+/// Lays out `count` columns, and zeros after them.
+#[inline(always)]
+fn lay_out<const N: usize>((b, at): (&[f32], Place), count: usize, lines: &mut [[f32; N]]) {
+    if count == N && at.column == 1 {
+        for (t, line) in lines.iter_mut().enumerate() {
+            *line = *b[at.start + t * at.row..].first_chunk().expect("the caller checked that the factor lies in its slice");
+        }
+        return;
+    }
+    for j in 0..N {
+        let start = at.start + j * at.column;
+        if j >= count {
+            for line in lines.iter_mut() {
+                line[j] = 0.0;
+            }
+        } else if at.row == 1 {
+            for (line, value) in lines.iter_mut().zip(&b[start..]) {
+                line[j] = *value;
+            }
+        } else {
+            for (t, line) in lines.iter_mut().enumerate() {
+                line[j] = b[start + t * at.row];
+            }
+        }
+    }
+}
+
+/// Rows of the left factor times the laid out columns, summed in order.
+#[inline(always)]
+fn sums<const N: usize>([r0, r1, r2, r3]: [&[f32]; ROWS], lines: &[[f32; N]]) -> [[f32; N]; ROWS] {
+    let mut sums = [[0.0; N]; ROWS];
+    for ((((line, a0), a1), a2), a3) in lines.iter().zip(r0).zip(r1).zip(r2).zip(r3) {
+        for (sums, factor) in sums.iter_mut().zip([a0, a1, a2, a3]) {
+            for (sum, value) in sums.iter_mut().zip(line) {
+                *sum += factor * value;
+            }
+        }
+    }
+    sums
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use langevin_core::noise::{NoiseSource as _, Philox};
+
+    #[test]
+    fn small_products_of_every_layout_are_the_sums() {
+        for [m, n, k] in [[1, 1, 1], [16, 16, 16], [18, 18, 32], [3, 37, 5], [7, 8, 40], [5, 24, 3]] {
+            assert!(suits([m, n, k]));
+            let mut values = vec![0.0; 3 * (m + 2) * (k + 2) + 3 * (k + 2) * (n + 2)];
+            Philox::new(3).fill(0, 0, 0, &mut values);
+            let (a, b) = values.split_at(3 * (m + 2) * (k + 2));
+            for layout in 0..4 {
+                let place = |turned: bool, rows: usize, columns: usize| {
+                    if turned { Place { start: 2, row: 1, column: rows + 1 } } else { Place { start: 1, row: columns + 2, column: 1 } }
+                };
+                let (a_at, b_at) = (place(layout % 2 == 1, m, k), place(layout / 2 == 1, k, n));
+                for (add, scale) in [(false, 1.0), (true, 0.5)] {
+                    let before: Vec<f32> = (0..m * (n + 3) + 4).map(|i| i as f32 * 0.01).collect();
+                    let mut out = before.clone();
+                    product([m, n, k], scale, (a, a_at), (b, b_at), (&mut out, Place { start: 4, row: n + 3, column: 1 }), add);
+                    for (at, (found, old)) in out.iter().zip(&before).enumerate() {
+                        let (i, j) = (at.wrapping_sub(4) / (n + 3), at.wrapping_sub(4) % (n + 3));
+                        if at < 4 || j >= n {
+                            assert_eq!(found, old, "{at} was written");
+                            continue;
+                        }
+                        let terms =
+                            (0..k).map(|t| a[a_at.start + i * a_at.row + t * a_at.column] * b[b_at.start + t * b_at.row + j * b_at.column]);
+                        let exact = f64::from(scale) * terms.map(f64::from).sum::<f64>() + if add { f64::from(*old) } else { 0.0 };
+                        assert!(
+                            (f64::from(*found) - exact).abs() < 1e-5 * (1.0 + exact.abs()),
+                            "{m} {n} {k}, layout {layout}: {found} not {exact}"
+                        );
+                    }
+                }
+            }
+        }
+    }
+}
