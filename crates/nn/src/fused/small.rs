@@ -5,30 +5,28 @@ use std::cell::RefCell;
 
 use super::{gemm::Place, vector::wide};
 
-/// Numbers of a right factor that is laid out here: 8 KiB.
-const ROOM: usize = 2048;
+/// Terms up to which a product is small.
+const TERMS: usize = 64;
 /// Multiplications up to which this is quicker than a general kernel.
 const MOST: usize = 24 * 1024;
-/// Columns that one vector covers, and half of it for the rest of a row.
-const LANES: usize = 16;
-const HALF: usize = LANES / 2;
+/// Columns that are made at once; fewer are made by narrower loops.
+const LANES: usize = 32;
 /// Rows whose sums are under way at once.
 const ROWS: usize = 4;
 
-/// Both factors laid out: columns of the right one in lines of a vector, and rows of the left one where they are not in one piece.
+/// Both factors laid out: columns of the right one in lines, and rows of the left one where they are not in one piece.
 struct Room {
-    right: [f32; ROOM],
-    left: [f32; ROWS * ROOM / HALF],
+    right: [f32; TERMS * LANES],
+    left: [f32; TERMS * ROWS],
 }
 
 thread_local! {
-    static PACKED: RefCell<Room> = const { RefCell::new(Room { right: [0.0; ROOM], left: [0.0; ROWS * ROOM / HALF] }) };
+    static PACKED: RefCell<Room> = const { RefCell::new(Room { right: [0.0; TERMS * LANES], left: [0.0; TERMS * ROWS] }) };
 }
 
 /// Whether a product of `[m, n, k]` is small.
 pub(super) fn suits([m, n, k]: [usize; 3]) -> bool {
-    let padded = n.next_multiple_of(HALF);
-    k * padded <= ROOM && m * padded * k <= MOST
+    k <= TERMS && m * n.next_multiple_of(8) * k <= MOST
 }
 
 /// [`gemm::product`](super::gemm::product) of a small product, whose matrices lie in their slices.
@@ -51,13 +49,13 @@ wide! {
         while from < n {
             let columns = (b.0, Place { start: b.1.start + from * b.1.column, ..b.1 });
             let target = (&mut *out, Place { start: out_at.start + from * out_at.column, ..out_at });
-            if n - from > HALF {
-                panel::<LANES>([m, n - from, k], scale, a, columns, target, add, room);
-                from += LANES;
-            } else {
-                panel::<HALF>([m, n - from, k], scale, a, columns, target, add, room);
-                from += HALF;
+            let sizes = [m, n - from, k];
+            match n - from {
+                ..=8 => panel::<8>(sizes, scale, a, columns, target, add, room),
+                ..=16 => panel::<16>(sizes, scale, a, columns, target, add, room),
+                _ => panel::<LANES>(sizes, scale, a, columns, target, add, room),
             }
+            from += LANES;
         }
     }
 }
@@ -92,13 +90,12 @@ fn panel<const N: usize>(
         let found = sums(rows, lines);
         for (sums, row) in found.iter().zip(first..m) {
             let from = out_at.start + row * out_at.row;
-            if count == N && out_at.column == 1 {
-                let out = out[from..].first_chunk_mut::<N>().expect("the caller checked that the result lies in its slice");
-                deliver(out, sums, scale, add);
-            } else {
-                for (j, sum) in sums.iter().enumerate().take(count) {
-                    deliver(std::slice::from_mut(&mut out[from + j * out_at.column]), std::slice::from_ref(sum), scale, add);
-                }
+            if out_at.column == 1 {
+                deliver(&mut out[from..from + count], sums, scale, add);
+                continue;
+            }
+            for (j, sum) in sums.iter().enumerate().take(count) {
+                deliver(std::slice::from_mut(&mut out[from + j * out_at.column]), std::slice::from_ref(sum), scale, add);
             }
         }
     }
@@ -142,15 +139,22 @@ fn lay_out<const N: usize>((b, at): (&[f32], Place), count: usize, lines: &mut [
 /// Rows of the left factor times the laid out columns, summed in order.
 #[inline(always)]
 fn sums<const N: usize>([r0, r1, r2, r3]: [&[f32]; ROWS], lines: &[[f32; N]]) -> [[f32; N]; ROWS] {
-    let mut sums = [[0.0; N]; ROWS];
+    let [mut s0, mut s1, mut s2, mut s3] = [[0.0; N]; ROWS];
     for ((((line, a0), a1), a2), a3) in lines.iter().zip(r0).zip(r1).zip(r2).zip(r3) {
-        for (sums, factor) in sums.iter_mut().zip([a0, a1, a2, a3]) {
-            for (sum, value) in sums.iter_mut().zip(line) {
-                *sum += factor * value;
-            }
-        }
+        // One loop a row: nested ones end up as vectors across rows, which cost a permutation each.
+        add(&mut s0, *a0, line);
+        add(&mut s1, *a1, line);
+        add(&mut s2, *a2, line);
+        add(&mut s3, *a3, line);
     }
-    sums
+    [s0, s1, s2, s3]
+}
+
+#[inline(always)]
+fn add<const N: usize>(sums: &mut [f32; N], factor: f32, line: &[f32; N]) {
+    for (sum, value) in sums.iter_mut().zip(line) {
+        *sum += factor * value;
+    }
 }
 
 #[cfg(test)]
