@@ -1,7 +1,7 @@
 //! Matrix products on slices, one thread each; callers spend threads on independent parts.
 //!
 //! Large products run on the processor's matrix tiles where it has some (`tiles.rs`), very small ones in `small.rs`, the others in the
-//! `gemm` crate. Which one is chosen by the sizes alone.
+//! `gemm` crate. Which one is chosen by sizes and layout alone.
 
 use std::{
     cell::RefCell,
@@ -76,7 +76,7 @@ pub(super) fn product(
             tiles::product(left, right, scale, out, out_at, add);
         });
     }
-    if small::suits([m, n, k]) {
+    if small::suits([m, n, k], a_at) {
         return small::product([m, n, k], scale, (a, a_at), (b, b_at), (out, out_at), add);
     }
     // SAFETY: every address of the three matrices was just checked to lie inside its slice, and `out` is borrowed alone.

@@ -14,24 +14,21 @@ const LANES: usize = 32;
 /// Rows whose sums are under way at once.
 const ROWS: usize = 4;
 
-/// Both factors laid out: columns of the right one in lines, and rows of the left one where they are not in one piece.
-struct Room {
-    right: [f32; TERMS * LANES],
-    left: [f32; TERMS * ROWS],
-}
+/// The right factor laid out: its columns in lines.
+type Room = [f32; TERMS * LANES];
 
 thread_local! {
-    static PACKED: RefCell<Room> = const { RefCell::new(Room { right: [0.0; TERMS * LANES], left: [0.0; TERMS * ROWS] }) };
+    static RIGHT: RefCell<Room> = const { RefCell::new([0.0; TERMS * LANES]) };
 }
 
-/// Whether a product of `[m, n, k]` is small.
-pub(super) fn suits([m, n, k]: [usize; 3]) -> bool {
-    k <= TERMS && m * n.next_multiple_of(8) * k <= MOST
+/// Whether a product of `[m, n, k]` is small, and rows of its left factor, at `a`, are in one piece.
+pub(super) fn suits([m, n, k]: [usize; 3], a: Place) -> bool {
+    a.column == 1 && k <= TERMS && m * n.next_multiple_of(8) * k <= MOST
 }
 
 /// [`gemm::product`](super::gemm::product) of a small product, whose matrices lie in their slices.
 pub(super) fn product(sizes: [usize; 3], scale: f32, a: (&[f32], Place), b: (&[f32], Place), out: (&mut [f32], Place), add: bool) {
-    PACKED.with_borrow_mut(|room| run(sizes, scale, a, b, out, add, room));
+    RIGHT.with_borrow_mut(|right| run(sizes, scale, a, b, out, add, right));
 }
 
 wide! {
@@ -42,7 +39,7 @@ wide! {
         b: (&[f32], Place),
         out: (&mut [f32], Place),
         add: bool,
-        room: &mut Room,
+        right: &mut Room,
     ) {
         let ([m, n, k], (out, out_at)) = (sizes, out);
         let mut from = 0;
@@ -50,10 +47,12 @@ wide! {
             let columns = (b.0, Place { start: b.1.start + from * b.1.column, ..b.1 });
             let target = (&mut *out, Place { start: out_at.start + from * out_at.column, ..out_at });
             let sizes = [m, n - from, k];
-            match n - from {
-                ..=8 => panel::<8>(sizes, scale, a, columns, target, add, room),
-                ..=16 => panel::<16>(sizes, scale, a, columns, target, add, room),
-                _ => panel::<LANES>(sizes, scale, a, columns, target, add, room),
+            if n - from <= 8 {
+                panel::<8>(sizes, scale, a, columns, target, add, right);
+            } else if n - from <= 16 {
+                panel::<16>(sizes, scale, a, columns, target, add, right);
+            } else {
+                panel::<LANES>(sizes, scale, a, columns, target, add, right);
             }
             from += LANES;
         }
@@ -69,24 +68,15 @@ fn panel<const N: usize>(
     b: (&[f32], Place),
     (out, out_at): (&mut [f32], Place),
     add: bool,
-    room: &mut Room,
+    right: &mut Room,
 ) {
     let count = n.min(N);
-    let lines = &mut room.right.as_chunks_mut::<N>().0[..k];
+    let lines = &mut right.as_chunks_mut::<N>().0[..k];
     lay_out(b, count, lines);
     for first in (0..m).step_by(ROWS) {
         // Beyond the last row its sums are made again, and thrown away.
         let starts: [usize; ROWS] = std::array::from_fn(|r| a_at.start + (first + r).min(m - 1) * a_at.row);
-        let rows: [&[f32]; ROWS] = if a_at.column == 1 {
-            std::array::from_fn(|r| &a[starts[r]..starts[r] + k])
-        } else {
-            for (row, start) in room.left.chunks_exact_mut(k).zip(starts) {
-                for (t, value) in row.iter_mut().enumerate() {
-                    *value = a[start + t * a_at.column];
-                }
-            }
-            std::array::from_fn(|r| &room.left[r * k..(r + 1) * k])
-        };
+        let rows: [&[f32]; ROWS] = starts.map(|start| &a[start..start + k]);
         let found = sums(rows, lines);
         for (sums, row) in found.iter().zip(first..m) {
             let from = out_at.start + row * out_at.row;
@@ -165,15 +155,13 @@ mod tests {
     #[test]
     fn small_products_of_every_layout_are_the_sums() {
         for [m, n, k] in [[1, 1, 1], [16, 16, 16], [18, 18, 32], [3, 37, 5], [7, 8, 40], [5, 24, 3]] {
-            assert!(suits([m, n, k]));
             let mut values = vec![0.0; 3 * (m + 2) * (k + 2) + 3 * (k + 2) * (n + 2)];
             Philox::new(3).fill(0, 0, 0, &mut values);
             let (a, b) = values.split_at(3 * (m + 2) * (k + 2));
-            for layout in 0..4 {
-                let place = |turned: bool, rows: usize, columns: usize| {
-                    if turned { Place { start: 2, row: 1, column: rows + 1 } } else { Place { start: 1, row: columns + 2, column: 1 } }
-                };
-                let (a_at, b_at) = (place(layout % 2 == 1, m, k), place(layout / 2 == 1, k, n));
+            for turned in [false, true] {
+                let a_at = Place { start: 1, row: k + 2, column: 1 };
+                let b_at = if turned { Place { start: 2, row: 1, column: k + 1 } } else { Place { start: 1, row: n + 2, column: 1 } };
+                assert!(suits([m, n, k], a_at) && !suits([m, n, k], a_at.transposed()));
                 for (add, scale) in [(false, 1.0), (true, 0.5)] {
                     let before: Vec<f32> = (0..m * (n + 3) + 4).map(|i| i as f32 * 0.01).collect();
                     let mut out = before.clone();
@@ -189,7 +177,7 @@ mod tests {
                         let exact = f64::from(scale) * terms.map(f64::from).sum::<f64>() + if add { f64::from(*old) } else { 0.0 };
                         assert!(
                             (f64::from(*found) - exact).abs() < 1e-5 * (1.0 + exact.abs()),
-                            "{m} {n} {k}, layout {layout}: {found} not {exact}"
+                            "{m} {n} {k}, turned {turned}: {found} not {exact}"
                         );
                     }
                 }
