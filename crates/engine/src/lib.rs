@@ -8,6 +8,7 @@ pub mod checkpoint;
 pub mod config;
 pub mod device;
 mod error;
+pub mod memory;
 pub mod optim;
 pub mod parallel;
 pub mod progress;

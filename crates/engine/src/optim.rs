@@ -50,6 +50,11 @@ impl Optimiser {
         self.slots.iter().map(|slot| part(&slot.lock().expect(LOCK)).clone()).collect()
     }
 
+    /// A copy of the values being trained, made by all workers.
+    pub fn weights(&self, workers: &Workers) -> Vec<Vec<f32>> {
+        workers.map(self.slots.len(), |p| self.slots[p].lock().expect(LOCK).raw.clone())
+    }
+
     /// One step (Loshchilov & Hutter 2019, algorithm 2) with the gradient clipped to a global norm (Pascanu et al. 2013), then
     /// `ema = d ema + (1 - d) raw`. `micro_batches` are mean gradients with their weights, reduced in the order given. A parameter that
     /// does not train (by its name) becomes its moving average and stays.
@@ -64,8 +69,9 @@ impl Optimiser {
         trains: impl Fn(&str) -> bool + Sync,
     ) -> f64 {
         let sums = workers.map(self.slots.len(), |p| reduce(p, micro_batches));
-        // Summed in f64 and in order: the norm does not depend on threads either.
-        let norm = sums.iter().flatten().map(|g| f64::from(*g).powi(2)).sum::<f64>().sqrt();
+        let (sums, squares): (Vec<_>, Vec<_>) = sums.into_iter().unzip();
+        // In order of the parameters: the norm does not depend on threads either.
+        let norm = squares.iter().sum::<f64>().sqrt();
         if !norm.is_finite() {
             return norm;
         }
@@ -97,13 +103,26 @@ impl Optimiser {
     }
 }
 
-/// Weighted sum over micro-batches of one parameter's gradient, in order.
-fn reduce(parameter: usize, micro_batches: &[(f32, Vec<Vec<f32>>)]) -> Vec<f32> {
+/// Weighted sum over micro-batches of one parameter's gradient, in order, and the sum of its squares.
+fn reduce(parameter: usize, micro_batches: &[(f32, Vec<Vec<f32>>)]) -> (Vec<f32>, f64) {
     let mut sum = vec![0f32; micro_batches.first().map_or(0, |(_, g)| g[parameter].len())];
     for (weight, gradients) in micro_batches {
         sum.iter_mut().zip(&gradients[parameter]).for_each(|(s, g)| *s += weight * g);
     }
-    sum
+    let squares = sum_of_squares(&sum);
+    (sum, squares)
+}
+
+/// Sum of squares in f64, in a fixed order of eight sums at once: one alone would wait for every addition.
+fn sum_of_squares(values: &[f32]) -> f64 {
+    let (chunks, rest) = values.as_chunks::<8>();
+    let mut lanes = [0f64; 8];
+    for chunk in chunks {
+        for (lane, &value) in lanes.iter_mut().zip(chunk) {
+            *lane += f64::from(value) * f64::from(value);
+        }
+    }
+    lanes.iter().sum::<f64>() + rest.iter().map(|&value| f64::from(value).powi(2)).sum::<f64>()
 }
 
 #[cfg(test)]
@@ -157,6 +176,26 @@ mod tests {
         optimiser.step(&config, 0, &[(1.0, vec![vec![50.0]])], &Workers::new(1).expect("threads start"), |_| true);
         let first = optimiser.collect(|s| &s.first)[0][0];
         assert!((first - 0.1).abs() < 1e-6, "{first}");
+    }
+
+    #[test]
+    fn a_step_of_many_parameters_is_the_same_for_any_number_of_threads() {
+        let sizes = [1usize, 7, 8, 1000, 33];
+        let layout = || sizes.iter().map(|&len| Layout { name: format!("w{len}"), shape: vec![len, 1] }).collect::<Vec<_>>();
+        let values =
+            |seed: usize| sizes.iter().map(|&len| (0..len).map(|i| ((i * 7 + seed) as f32).sin()).collect()).collect::<Vec<Vec<f32>>>();
+        let gradients = [(0.25, values(1)), (0.75, values(2))];
+        let run = |threads: usize| {
+            let (optimiser, workers) = (Optimiser::new(layout(), values(0)), Workers::new(threads).expect("threads start"));
+            let norm = optimiser.step(&TrainConfig { clip: 1.0, ..TrainConfig::default() }, 3, &gradients, &workers, |_| true);
+            assert_eq!(optimiser.weights(&workers), optimiser.collect(|slot| &slot.raw));
+            (norm, optimiser.weights(&workers))
+        };
+        let pairs = gradients[0].1.iter().flatten().zip(gradients[1].1.iter().flatten());
+        let exact = pairs.map(|(a, b)| (0.25 * f64::from(*a) + 0.75 * f64::from(*b)).powi(2)).sum::<f64>().sqrt();
+        let one = run(1);
+        assert!((one.0 / exact - 1.0).abs() < 1e-6, "{} not {exact}", one.0);
+        assert_eq!(one, run(3));
     }
 
     #[test]

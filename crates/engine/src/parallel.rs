@@ -61,10 +61,13 @@ impl Workers {
                 *slot.lock().expect(POISON) = Some(value);
             }
         };
+        let [first, rest @ ..] = &self.pools[..self.pools.len().min(count.max(1))] else { unreachable!("there is at least one worker") };
         std::thread::scope(|scope| {
-            for pool in &self.pools[..self.pools.len().min(count.max(1))] {
+            for pool in rest {
                 scope.spawn(|| pool.install(run));
             }
+            // This thread waits for the first worker anyway: one thread less to start, which small jobs notice.
+            first.install(run);
         });
         slots.into_iter().map(|slot| slot.into_inner().expect(POISON).expect("every index was taken once")).collect()
     }

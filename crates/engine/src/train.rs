@@ -107,7 +107,7 @@ pub fn train<T: Trainable>(task: &T, config: &RunConfig, options: &TrainOptions<
     let progress = Progress::new(options.verbosity, u64::from(train.steps), u64::from(counters.step), "steps");
     let constants = task.constants();
     let batches = micro_batches(train.batch, train.micro_batch);
-    model = weights::import(model, optimiser.collect(|s| &s.raw));
+    model = weights::import(model, optimiser.weights(options.workers));
 
     while counters.step < train.steps {
         if options.cancel.is_set() {
@@ -134,7 +134,7 @@ pub fn train<T: Trainable>(task: &T, config: &RunConfig, options: &TrainOptions<
             progress.finish();
             return Err(Error::Diverged { what: "gradient", step, value: norm });
         }
-        model = weights::import(model, optimiser.collect(|s| &s.raw));
+        model = weights::import(model, optimiser.weights(options.workers));
         task.end_of_step(step);
         counters.step += 1;
         counters.loss_sum += loss;

@@ -7,7 +7,9 @@ use burn::{
     tensor::{Device, Distribution, Tensor, activation},
 };
 use criterion::{Criterion, criterion_group, criterion_main};
-use langevin_nn::fused::{Activation, Gate, attention, conv1d, layer_norm, linear_activated, linear_added, softmax};
+use langevin_nn::fused::{
+    Activation, Block, Gate, Norm, attention, conv1d, layer_norm, linear, linear_activated, linear_added, self_attention, softmax,
+};
 
 /// Times both forms without a graph and with forward and backward.
 fn compare<const D: usize>(
@@ -57,6 +59,15 @@ fn operations(c: &mut Criterion) {
         let scores = x.clone().matmul(x.clone().swap_dims(2, 3)) / 8.0;
         activation::softmax(scores, 3).matmul(x)
     };
+    let layers = [[64, 192], [64, 64], [64, 256], [256, 64]].map(|[inputs, outputs]| LinearConfig::new(inputs, outputs).init(&device));
+    let [attend, mix, expand, contract] = &layers;
+    let (norm, activation) = (Norm::Layer { epsilon: 1e-5 }, Activation::Gelu);
+    let block = Block { attend, mix, expand, contract, heads: 4, norm, activation };
+    let single = |x: Tensor<3>| {
+        let x = linear_added(mix, self_attention(linear(attend, norm.apply(x.clone())), 4, None, None), x);
+        linear_added(contract, linear_activated(expand, activation, norm.apply(x.clone())), x)
+    };
+    compare(c, "block beside single fused operations", [1, 16, 64], |x| block.forward(x, Default::default(), None, None), single);
     compare(c, "attention", [8, 4, 256, 64], |x| attention(x.clone(), x.clone(), x, None, None), plain);
 }
 

@@ -3,7 +3,7 @@
 use burn::module::Module;
 use burn::nn::{LayerNorm, LayerNormConfig, Linear, LinearConfig};
 use burn::tensor::{Device, Tensor};
-use langevin_nn::fused::{Activation, layer_norm, linear, linear_activated, linear_added, self_attention};
+use langevin_nn::fused::{self, Activation, Affine, Norm};
 
 /// Of every layer norm, the default of burn and of PyTorch.
 pub(crate) const EPSILON: f32 = 1e-5;
@@ -36,9 +36,15 @@ impl Block {
 
     /// `x` is `[batch, rows, width]`; `bias`, added to the attention scores, is `[batch, heads, rows, rows]`.
     pub(crate) fn forward(&self, x: Tensor<3>, bias: Option<Tensor<4>>) -> Tensor<3> {
-        let qkv = linear(&self.qkv, layer_norm(&self.attention_norm, EPSILON, x.clone()));
-        let x = linear_added(&self.out, self_attention(qkv, self.heads, bias, None), x);
-        let hidden = linear_activated(&self.expand, Activation::Gelu, layer_norm(&self.feed_norm, EPSILON, x.clone()));
-        linear_added(&self.contract, hidden, x)
+        let block = fused::Block {
+            attend: &self.qkv,
+            mix: &self.out,
+            expand: &self.expand,
+            contract: &self.contract,
+            heads: self.heads,
+            norm: Norm::Layer { epsilon: EPSILON },
+            activation: Activation::Gelu,
+        };
+        block.forward(x, [&self.attention_norm, &self.feed_norm].map(Affine::of), bias, None)
     }
 }

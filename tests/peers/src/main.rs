@@ -75,6 +75,8 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: &Arguments) -> Result<ExitCode> {
+    // As `langevin train` does.
+    langevin_engine::memory::keep_freed();
     let devices: Vec<&str> = match &arguments.command {
         Command::Worker { device } | Command::Dump { device, .. } => vec![device],
         Command::Agree { devices, .. } => devices.iter().map(String::as_str).collect(),

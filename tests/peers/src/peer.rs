@@ -121,7 +121,7 @@ impl<N: Network> Peer<N> {
         let gradients = gradients.into_iter().collect::<Result<Vec<_>>>()?;
         self.optimiser.step(&self.settings, self.steps, &gradients, &self.workers, |_| true);
         self.steps += 1;
-        self.trained = Some(weights::import(network, self.optimiser.collect(|slot| &slot.raw)));
+        self.trained = Some(weights::import(network, self.optimiser.weights(&self.workers)));
         Ok(())
     }
 }

@@ -51,6 +51,9 @@ pub(crate) enum Command {
 /// # Errors
 /// Whatever keeps it from succeeding; see [`Failure`].
 pub(crate) fn run(command: Command, settings: &Settings) -> Result<(), Failure> {
+    if matches!(command, Command::Train(_) | Command::Distill(_)) {
+        langevin_engine::memory::keep_freed();
+    }
     match command {
         Command::Gen(domain) => domain.run(settings),
         Command::Train(domain) => domain.run(settings),

@@ -11,7 +11,7 @@ use burn::{
 use langevin_core::process::categorical::{CategoricalLoss, Chain, Form, kernel, schedule};
 use langevin_nn::{
     Init, TimeEmbedding,
-    fused::{Activation, Norm, linear, linear_activated, linear_added, self_attention},
+    fused::{self, Activation, Affine, Norm, linear, linear_activated},
 };
 use serde::{Deserialize, Serialize};
 
@@ -195,10 +195,16 @@ impl DenovoNet {
 impl Block {
     fn forward(&self, h: Tensor<3>, condition: &Tensor<2>) -> Tensor<3> {
         let [shift, scale, inner_shift, inner_scale] = split(&linear(&self.modulate, condition.clone()));
-        let seen = linear(&self.attend, NORM.modulated(h.clone(), scale, shift));
-        let h = linear_added(&self.mixed, self_attention(seen, self.heads, None, None), h);
-        let inside = linear_activated(&self.expand, Activation::Gelu, NORM.modulated(h.clone(), inner_scale, inner_shift));
-        linear_added(&self.contract, inside, h)
+        let block = fused::Block {
+            attend: &self.attend,
+            mix: &self.mixed,
+            expand: &self.expand,
+            contract: &self.contract,
+            heads: self.heads,
+            norm: NORM,
+            activation: Activation::Gelu,
+        };
+        block.forward(h, [Affine::modulation(scale, shift), Affine::modulation(inner_scale, inner_shift)], None, None)
     }
 }
 

@@ -69,13 +69,13 @@ pub fn self_attention(qkv: Tensor<3>, heads: usize, bias: Option<Tensor<4>>, mas
     }
 }
 
-fn check(dims: Option<[usize; 4]>, full: [usize; 4]) {
+pub(super) fn check(dims: Option<[usize; 4]>, full: [usize; 4]) {
     let fits = |dims: [usize; 4]| dims.iter().zip(full).all(|(&part, full)| part == full || part == 1);
     assert!(dims.is_none_or(fits), "a bias or mask of {:?} does not fit scores of {full:?}", dims.unwrap_or_default());
 }
 
 /// The mask as something to add: minus infinity where it is true.
-fn hidden<const D: usize>(mask: &Tensor<4, Bool>, like: &Tensor<D>) -> Tensor<4> {
+pub(super) fn hidden<const D: usize>(mask: &Tensor<4, Bool>, like: &Tensor<D>) -> Tensor<4> {
     Tensor::zeros(mask.dims(), (&like.device().inner(), DType::F32)).mask_fill(mask.clone(), f32::NEG_INFINITY)
 }
 
@@ -138,8 +138,38 @@ impl Heads {
 }
 
 /// A tensor whose strides run forward.
-fn forwards(tensor: FlexTensor) -> FlexTensor {
+pub(super) fn forwards(tensor: FlexTensor) -> FlexTensor {
     if tensor.layout().has_positive_strides() { tensor } else { tensor.to_contiguous() }
+}
+
+/// Attention of several items to themselves, their queries, keys and values side by side in rows of `qkv`.
+#[derive(Clone, Copy)]
+pub(super) struct Rows<'a> {
+    pub(super) qkv: &'a [f32],
+    pub(super) heads: usize,
+    /// Of an item.
+    pub(super) rows: usize,
+    /// Of a head.
+    pub(super) width: usize,
+    /// A bias and what hides keys, of all items.
+    pub(super) added: [&'a Option<FlexTensor>; 2],
+    /// The item at the start of `qkv`.
+    pub(super) first: usize,
+}
+
+impl Rows<'_> {
+    /// Writes the results of the items as rows of all heads; `scores` is room. There is at least one row.
+    pub(super) fn mix(self, scores: &mut Vec<f32>, out: &mut [f32]) {
+        let item_len = self.rows * self.heads * self.width;
+        let added = self.added.map(|added| {
+            added.as_ref().map(|added| {
+                let at = Heads::of(added);
+                (added.storage::<f32>(), Heads { start: at.start + self.first * at.strides[0], ..at })
+            })
+        });
+        let problem = Problem::of_rows(self.qkv, [out.len() / item_len, self.heads, self.rows, self.width], added).0;
+        out.chunks_exact_mut(item_len).enumerate().for_each(|(item, out)| problem.mix(item, scores, out, None));
+    }
 }
 
 /// Queries, keys and values of all heads, and what is added to their scores.
@@ -155,7 +185,14 @@ struct Problem<'a> {
     added: [Option<(&'a [f32], Heads)>; 2],
 }
 
-impl Problem<'_> {
+impl<'a> Problem<'a> {
+    /// Of rows with queries, keys and values side by side, and the places of these.
+    fn of_rows(qkv: &'a [f32], [batch, heads, rows, width]: [usize; 4], added: [Option<(&'a [f32], Heads)>; 2]) -> (Self, [Heads; 3]) {
+        let places = [0, 1, 2].map(|k| Heads::in_rows(k * heads * width, rows, 3 * heads * width, width));
+        let parts = places.map(|place| (qkv, place));
+        (Self { batch, heads, queries: rows, keys: rows, width, values: width, parts, added }, places)
+    }
+
     fn scale(self) -> f32 {
         1.0 / (self.width as f32).sqrt()
     }
@@ -183,22 +220,25 @@ impl Problem<'_> {
             return (out, logs);
         }
         let items = out.chunks_mut(item_len).zip(logs.chunks_mut(heads * queries)).enumerate();
+        each(items, |(item, (out, logs))| self.mix(item, &mut Vec::new(), out, Some(logs)));
+        (out, logs)
+    }
+
+    /// The result of one item as `[queries, heads, values]`, and its logarithms; `scores` is room. There are keys.
+    fn mix(self, item: usize, scores: &mut Vec<f32>, out: &mut [f32], mut logs: Option<&mut [f32]>) {
+        let Self { heads, queries, keys, .. } = self;
         let out_at = Heads::in_rows(0, queries, heads * self.values, self.values);
         let (value, value_at) = self.parts[2];
-        each(items, |(item, (out, logs))| {
-            let mut scores = vec![0.0; QUERIES.min(queries) * keys];
-            for (head, logs) in logs.chunks_mut(queries).enumerate() {
-                for (from, logs) in (0..).step_by(QUERIES).zip(logs.chunks_mut(QUERIES)) {
-                    let count = logs.len();
-                    self.scores(item, head, from, count, &mut scores);
-                    weigh(&mut scores[..count * keys], keys, logs);
-                    let at = out_at.at(0, head, from);
-                    let sizes = [count, self.values, keys];
-                    product(sizes, 1.0, (&scores, Place::rows(keys)), (value, value_at.at(item, head, 0)), (out, at), false);
-                }
-            }
-        });
-        (out, logs)
+        scores.resize(scores.len().max(QUERIES.min(queries) * keys), 0.0);
+        for (head, from) in (0..heads).flat_map(|head| (0..queries).step_by(QUERIES).map(move |from| (head, from))) {
+            let count = QUERIES.min(queries - from);
+            self.scores(item, head, from, count, scores);
+            let first = head * queries + from;
+            weigh(&mut scores[..count * keys], keys, logs.as_deref_mut().map(|logs| &mut logs[first..first + count]));
+            let at = out_at.at(0, head, from);
+            let sizes = [count, self.values, keys];
+            product(sizes, 1.0, (scores, Place::rows(keys)), (value, value_at.at(item, head, 0)), (out, at), false);
+        }
     }
 
     /// Gradients of queries, keys and values at `places` of one buffer of `item_len` numbers an item, and of the full bias.
@@ -268,16 +308,27 @@ wide! {
 }
 
 wide! {
-    /// Softmax of every row, and the logarithms of the sums; rows without any key become zeros.
-    fn weigh(scores: &mut [f32], keys: usize, logs: &mut [f32]) {
-        for (row, log) in scores.chunks_exact_mut(keys).zip(logs) {
+    /// Softmax of every row, and the logarithms of the sums where they are asked for; rows without any key become zeros.
+    fn weigh(scores: &mut [f32], keys: usize, logs: Option<&mut [f32]>) {
+        let mut logs = logs.into_iter().flatten();
+        for row in scores.chunks_exact_mut(keys) {
             let (most, sum) = exponentials(row);
-            if most == f32::NEG_INFINITY {
+            let is_blind = most == f32::NEG_INFINITY;
+            let factor = if is_blind { 0.0 } else { 1.0 / sum };
+            if is_blind {
                 row.fill(0.0);
-                *log = f32::INFINITY;
-            } else {
-                row.iter_mut().for_each(|weight| *weight *= 1.0 / sum);
-                *log = most + sum.ln();
+            }
+            let (chunks, rest) = row.as_chunks_mut::<16>();
+            for chunk in chunks {
+                for weight in chunk {
+                    *weight *= factor;
+                }
+            }
+            for weight in rest {
+                *weight *= factor;
+            }
+            if let Some(log) = logs.next() {
+                *log = if is_blind { f32::INFINITY } else { most + sum.ln() };
             }
         }
     }
@@ -373,11 +424,8 @@ struct Packed {
 impl Packed {
     fn problem<'a>(self, qkv: &'a FlexTensor, added: [&'a Option<FlexTensor>; 2]) -> (Problem<'a>, [Heads; 3]) {
         let [batch, rows, all] = [0, 1, 2].map(|dim| qkv.layout().shape()[dim]);
-        let width = all / 3 / self.heads;
-        let places = [0, 1, 2].map(|k| Heads::in_rows(k * all / 3, rows, all, width));
-        let parts = places.map(|place| (values(qkv), place));
         let added = added.map(|added| added.as_ref().map(|added| (added.storage::<f32>(), Heads::of(added))));
-        (Problem { batch, heads: self.heads, queries: rows, keys: rows, width, values: width, parts, added }, places)
+        Problem::of_rows(values(qkv), [batch, self.heads, rows, all / 3 / self.heads], added)
     }
 }
 

@@ -1,7 +1,7 @@
 //! Matrix products on slices, one thread each; callers spend threads on independent parts.
 //!
-//! Large products run on the processor's matrix tiles where it has some (`tiles.rs`), the others in the `gemm` crate. Which one is
-//! chosen by the sizes alone.
+//! Large products run on the processor's matrix tiles where it has some (`tiles.rs`), very small ones in `small.rs`, the others in the
+//! `gemm` crate. Which one is chosen by sizes and layout alone.
 
 use std::{
     cell::RefCell,
@@ -11,7 +11,7 @@ use std::{
 use burn::backend::flex::FlexTensor;
 
 use super::{
-    packed,
+    packed, small,
     tiles::{self, Packed, Side},
 };
 
@@ -76,6 +76,9 @@ pub(super) fn product(
             tiles::product(left, right, scale, out, out_at, add);
         });
     }
+    if small::suits([m, n, k], a_at) {
+        return small::product([m, n, k], scale, (a, a_at), (b, b_at), (out, out_at), add);
+    }
     // SAFETY: every address of the three matrices was just checked to lie inside its slice, and `out` is borrowed alone.
     unsafe {
         gemm::gemm(
@@ -114,10 +117,11 @@ pub(super) fn with_room<T>(work: impl FnOnce(&mut Packed, &mut Packed) -> T) -> 
 
 /// Whether tiles are there and pay for packing `lanes` rows of `a` and columns of `b`.
 pub(super) fn suits_tiles([m, n, k]: [usize; 3], lanes: usize) -> bool {
-    // In units of the time of a multiplication and addition in vectors: tiles do three meanwhile, on sizes rounded up; packing takes
-    // eight for a number; starting takes some thousands.
+    // In units of the time of a multiplication and addition in vectors: tiles do three meanwhile, or two when a tile of `b` serves one
+    // of `a` only, on sizes rounded up; packing takes eight for a number; starting takes some thousands.
     let padded = m.next_multiple_of(16) * n.next_multiple_of(32) * k.next_multiple_of(32);
-    m > 16 && padded / 3 + 8 * lanes * k + 5000 < m * n * k && tiles::available()
+    let pace = if m > 16 { 3 } else { 2 };
+    padded / pace + 8 * lanes * k + 5000 < m * n * k && tiles::available()
 }
 
 /// The right factor of several products, packed once for all of them where tiles are used.

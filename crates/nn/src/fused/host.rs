@@ -50,12 +50,26 @@ pub(super) fn run<const N: usize, O: Operation<N>>(operation: O, inputs: Inputs<
     }
     if inputs.iter().flatten().all(|input| input.autodiff == DispatchAutodiffContext::Disabled) {
         let inputs = inputs.map(|input| input.map(|input| untracked(input.kind)));
-        let output = BackendTensor::Float(operation.forward(inputs, false).0);
-        return Ok(DispatchTensor { kind: DispatchTensorKind::Flex(output), autodiff: DispatchAutodiffContext::Disabled });
+        return Ok(from_plain(operation.forward(inputs, false).0));
     }
     let inputs = inputs.map(|input| input.map(|input| tracked(input.kind)));
     let output = BackendTensor::Autodiff(register(operation, inputs));
     Ok(DispatchTensor { kind: DispatchTensorKind::Autodiff(Box::new(DispatchTensorKind::Flex(output))), autodiff: TRACKED })
+}
+
+/// A flex tensor of f32 outside any autodiff graph; gives back what is something else.
+pub(super) fn plain(tensor: DispatchTensor) -> Result<FlexTensor, Box<DispatchTensor>> {
+    if is_ours(&tensor) && tensor.autodiff == DispatchAutodiffContext::Disabled {
+        Ok(untracked(tensor.kind))
+    } else {
+        Err(Box::new(tensor))
+    }
+}
+
+/// A flex tensor outside any autodiff graph as burn's.
+pub(super) fn from_plain(tensor: FlexTensor) -> DispatchTensor {
+    let kind = DispatchTensorKind::Flex(BackendTensor::Float(tensor));
+    DispatchTensor { kind, autodiff: DispatchAutodiffContext::Disabled }
 }
 
 /// [`run`] on one tensor, or `composed` where it is not ours.

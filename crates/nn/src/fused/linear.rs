@@ -86,7 +86,7 @@ fn sizes(x: &FlexTensor, weight: &FlexTensor) -> [usize; 3] {
 }
 
 /// A matrix where it lies, transposed or cut out of a larger one; copied only when it runs backwards.
-fn matrix(weight: FlexTensor) -> (FlexTensor, Place) {
+pub(super) fn matrix(weight: FlexTensor) -> (FlexTensor, Place) {
     let weight = if weight.layout().has_positive_strides() { weight } else { weight.to_contiguous() };
     let [row, column] = [0, 1].map(|dim| weight.layout().strides()[dim].unsigned_abs());
     let start = weight.layout().start_offset();
@@ -119,7 +119,7 @@ impl Operation<4> for Layer {
         let work = |out: &mut [f32], x: &[f32], before: Option<&mut [f32]>| {
             let count = out.len() / outputs;
             if let Some(bias) = bias.as_ref().filter(|_| has_residual) {
-                add_to_rows(values(bias), out);
+                add_bias(values(bias), out);
             }
             let places = (Place::rows(inputs), Place::rows(outputs));
             right.product([count, outputs, inputs], 1.0, (x, places.0), (out, places.1), true);
@@ -198,7 +198,8 @@ wide! {
 }
 
 wide! {
-    fn add_to_rows(bias: &[f32], out: &mut [f32]) {
+    /// Adds a bias to every row.
+    pub(super) fn add_bias(bias: &[f32], out: &mut [f32]) {
         for row in out.chunks_exact_mut(bias.len()) {
             row.iter_mut().zip(bias).for_each(|(out, bias)| *out += bias);
         }

@@ -6,6 +6,7 @@
 
 mod activation;
 mod attention;
+mod block;
 mod conv;
 mod depthwise;
 mod gate;
@@ -18,6 +19,7 @@ mod packed;
 #[cfg(target_arch = "x86_64")]
 #[allow(unsafe_code, reason = "vectors are read from and written to checked slices")]
 mod parts;
+mod small;
 mod softmax;
 #[cfg_attr(not(target_arch = "x86_64"), path = "no_tiles.rs")]
 #[allow(unsafe_code, reason = "tiles are reached by assembler; every address is checked first")]
@@ -26,11 +28,12 @@ mod vector;
 
 pub use activation::{Activation, gelu, silu, tanh};
 pub use attention::{attention, self_attention};
+pub use block::Block;
 pub use conv::conv1d;
 pub use depthwise::depthwise;
 pub use gate::Gate;
 pub use linear::{linear, linear_activated, linear_added};
-pub use norm::{Norm, layer_norm};
+pub use norm::{Affine, Norm, layer_norm};
 pub use softmax::softmax;
 
 #[cfg(test)]

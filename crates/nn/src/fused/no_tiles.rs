@@ -34,3 +34,13 @@ impl Packed {
 pub(super) fn product(_: &Packed, _: &Packed, _: f32, _: &mut [f32], _: Place, _: bool) {
     unreachable!("callers ask whether tiles are available");
 }
+
+/// There are none to configure.
+#[derive(Debug)]
+pub(super) struct Configured;
+
+impl Configured {
+    pub(super) fn ahead() -> Option<Self> {
+        None
+    }
+}

@@ -1,7 +1,7 @@
 //! Layer norm and RMS norm of the last dimension, with a gain and a shift for all rows or for groups of rows, one pass each way.
 
 use burn::{
-    backend::flex::FlexTensor,
+    backend::{DispatchTensor, TensorMetadata as _, flex::FlexTensor},
     nn::LayerNorm,
     tensor::{Shape, Tensor},
 };
@@ -29,59 +29,101 @@ pub enum Norm {
     },
 }
 
+/// What follows the scaling of a norm: `y * gain + shift`, with `gain` and `shift` of shape `[groups, width]`: of `rows` rows, row `r`
+/// takes their row `r / (rows / groups)`. One group is an affine norm.
+#[derive(Clone, Debug, Default)]
+pub struct Affine {
+    pub(super) plus_one: bool,
+    // Of any rank: a layer's own vectors serve as they are.
+    pub(super) gain: Option<DispatchTensor>,
+    pub(super) shift: Option<DispatchTensor>,
+}
+
+impl Affine {
+    /// `y * gain + shift`, or less where one is absent.
+    pub fn new(gain: Option<Tensor<2>>, shift: Option<Tensor<2>>) -> Self {
+        Self { plus_one: false, gain: gain.map(Tensor::into_dispatch), shift: shift.map(Tensor::into_dispatch) }
+    }
+
+    /// `y * (1 + scale) + shift`, the modulation of adaLN (Peebles & Xie 2023, arXiv:2212.09748).
+    pub fn modulation(scale: Tensor<2>, shift: Tensor<2>) -> Self {
+        Self { plus_one: true, ..Self::new(Some(scale), Some(shift)) }
+    }
+
+    /// The gain and shift that a layer norm has learned.
+    pub fn of(layer: &LayerNorm) -> Self {
+        let (gain, shift) = (layer.gamma.val(), layer.beta.as_ref().map(|beta| beta.val()));
+        Self { plus_one: false, gain: Some(gain.into_dispatch()), shift: shift.map(Tensor::into_dispatch) }
+    }
+
+    /// Refuses what does not fit rows of a norm.
+    ///
+    /// # Panics
+    /// See [`Norm::with`].
+    pub(super) fn check(&self, rows: usize, width: usize) {
+        let Self { gain, shift, .. } = self;
+        for part in [gain, shift].into_iter().flatten() {
+            let dims = part.shape();
+            let (groups, columns) = (dims[..dims.num_dims() - 1].iter().product::<usize>(), dims[dims.num_dims() - 1]);
+            assert!(shift.as_ref().is_none_or(|shift| shift.shape() == dims), "gain and shift differ in shape");
+            assert!(columns == width, "a norm of width {width} got a gain or shift of width {columns}");
+            assert!(groups > 0 && rows.is_multiple_of(groups), "{groups} groups do not divide {rows} rows");
+        }
+    }
+}
+
 /// Layer norm of the last dimension with the layer's gain and shift; `epsilon` is an argument because burn's layer keeps its own
 /// to itself (1e-5 unless it was configured).
 ///
 /// # Panics
 /// When the layer is not as wide as the last dimension.
 pub fn layer_norm<const D: usize>(layer: &LayerNorm, epsilon: f32, x: Tensor<D>) -> Tensor<D> {
-    let row = |part: Tensor<1>| part.unsqueeze::<2>();
-    Norm::Layer { epsilon }.affine(x, Some(row(layer.gamma.val())), layer.beta.as_ref().map(|beta| row(beta.val())))
+    Norm::Layer { epsilon }.with(x, Affine::of(layer))
 }
 
 impl Norm {
     /// The normalised rows, in the shape of `x`.
     #[must_use]
     pub fn apply<const D: usize>(self, x: Tensor<D>) -> Tensor<D> {
-        self.with(x, false, None, None)
+        self.with(x, Affine::default())
     }
 
-    /// `normalised(x) * gain + shift`, with `gain` and `shift` of shape `[groups, width]`: row `r` of the `rows` rows of `x` takes
-    /// their row `r / (rows / groups)`. One group is an affine norm.
+    /// `normalised(x) * gain + shift`; see [`Affine::new`].
     ///
     /// # Panics
-    /// When the groups do not divide the rows, `gain` and `shift` differ in shape, or their width is not that of `x`.
+    /// As [`with`](Self::with).
     #[must_use]
     pub fn affine<const D: usize>(self, x: Tensor<D>, gain: Option<Tensor<2>>, shift: Option<Tensor<2>>) -> Tensor<D> {
-        self.with(x, false, gain, shift)
+        self.with(x, Affine::new(gain, shift))
     }
 
-    /// `normalised(x) * (1 + scale) + shift`, the modulation of adaLN (Peebles & Xie 2023, arXiv:2212.09748), with groups as in
-    /// [`affine`](Self::affine).
+    /// `normalised(x) * (1 + scale) + shift`; see [`Affine::modulation`].
     ///
     /// # Panics
-    /// As [`affine`](Self::affine).
+    /// As [`with`](Self::with).
     #[must_use]
     pub fn modulated<const D: usize>(self, x: Tensor<D>, scale: Tensor<2>, shift: Tensor<2>) -> Tensor<D> {
-        self.with(x, true, Some(scale), Some(shift))
+        self.with(x, Affine::modulation(scale, shift))
     }
 
-    fn with<const D: usize>(self, x: Tensor<D>, plus_one: bool, gain: Option<Tensor<2>>, shift: Option<Tensor<2>>) -> Tensor<D> {
+    /// The normalised rows with gain and shift.
+    ///
+    /// # Panics
+    /// When the groups do not divide the rows, gain and shift differ in shape, or their width is not that of `x`.
+    #[must_use]
+    pub fn with<const D: usize>(self, x: Tensor<D>, affine: Affine) -> Tensor<D> {
         let dims = x.dims();
-        let (rows, width) = (dims[..D - 1].iter().product::<usize>(), dims[D - 1]);
-        for part in [&gain, &shift].into_iter().flatten() {
-            let [groups, columns] = part.dims();
-            assert!(shift.as_ref().is_none_or(|shift| shift.dims() == part.dims()), "gain and shift differ in shape");
-            assert!(columns == width, "a norm of width {width} got a gain or shift of width {columns}");
-            assert!(groups > 0 && rows.is_multiple_of(groups), "{groups} groups do not divide {rows} rows");
-        }
-        let operation = Rows { norm: self, plus_one };
-        let inputs = [Some(x.into_dispatch()), gain.map(Tensor::into_dispatch), shift.map(Tensor::into_dispatch)];
-        match host::run(operation, inputs) {
+        let width = dims[D - 1];
+        affine.check(dims[..D - 1].iter().product(), width);
+        let operation = Rows { norm: self, plus_one: affine.plus_one };
+        match host::run(operation, [Some(x.into_dispatch()), affine.gain, affine.shift]) {
             Ok(y) => Tensor::from_dispatch(y),
             Err([x, gain, shift]) => {
-                let x = Tensor::from_dispatch(x.expect("it was given"));
-                self.composed(x, plus_one, gain.map(Tensor::from_dispatch), shift.map(Tensor::from_dispatch))
+                let grouped = |part: DispatchTensor| match part.shape().num_dims() {
+                    1 => Tensor::<1>::from_dispatch(part).unsqueeze::<2>(),
+                    _ => Tensor::<2>::from_dispatch(part),
+                };
+                self.composed(Tensor::from_dispatch(x.expect("it was given")), affine.plus_one, gain.map(grouped), shift.map(grouped))
             }
         }
     }
@@ -120,10 +162,11 @@ impl Norm {
     }
 }
 
+/// A norm of rows.
 #[derive(Clone, Copy, Debug)]
-struct Rows {
-    norm: Norm,
-    plus_one: bool,
+pub(super) struct Rows {
+    pub(super) norm: Norm,
+    pub(super) plus_one: bool,
 }
 
 impl Rows {
@@ -141,12 +184,27 @@ impl Rows {
     }
 
     /// Gain and shift of every group: ones and zeros where they are absent.
-    fn coefficients(self, gain: Option<FlexTensor>, shift: Option<FlexTensor>, width: usize) -> (Vec<f32>, Vec<f32>) {
+    pub(super) fn coefficients(self, gain: Option<FlexTensor>, shift: Option<FlexTensor>, width: usize) -> (Vec<f32>, Vec<f32>) {
         let add = if self.plus_one { 1.0 } else { 0.0 };
         let gain = gain.map(|gain| values(&contiguous(gain)).iter().map(|g| g + add).collect::<Vec<_>>());
         let shift = shift.map(|shift| values(&contiguous(shift)).to_vec());
         let len = gain.as_ref().or(shift.as_ref()).map_or(width, Vec::len);
         (gain.unwrap_or_else(|| vec![1.0; len]), shift.unwrap_or_else(|| vec![0.0; len]))
+    }
+}
+
+impl Rows {
+    /// The norm of a run of rows that begins at row `first` of all, `group` rows to a group, with the [`coefficients`](Self::coefficients)
+    /// of all groups.
+    pub(super) fn run(self, first: usize, group: usize, (gain, shift): (&[f32], &[f32]), width: usize, x: &[f32], out: &mut [f32]) {
+        let (mut row, mut from) = (first, 0);
+        while from < x.len() {
+            let count = ((group - row % group) * width).min(x.len() - from);
+            let at = row / group * width;
+            forward(self, &x[from..from + count], &gain[at..at + width], &shift[at..at + width], &mut out[from..from + count]);
+            row += count / width;
+            from += count;
+        }
     }
 }
 

@@ -158,6 +158,10 @@ fn pack(source: Source<'_>, side: Side, blocks: usize, lines: &mut [Line]) {
         for half in 0..2 {
             let part = block.lanes_from(half * 16);
             let part = Source { lanes: part.lanes.min(16), terms: part.terms.min(TERMS), ..part };
+            // The kernel reads the second tile of the left factor's rows only where there are such rows.
+            if part.lanes == 0 && side == Side::Left {
+                continue;
+            }
             let (h, rest) = lines[half * 16..].split_at_mut(32);
             let (l, r) = rest.split_at_mut(32);
             let tiles = [h, l, r].map(|lines| lines.first_chunk_mut::<16>().expect("a block has three times two tiles"));

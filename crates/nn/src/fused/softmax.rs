@@ -7,7 +7,7 @@ use burn::{
 
 use super::{
     host::{self, Kept, Operation, array, contiguous, each, owned, shape, values},
-    vector::{exp, largest, sum, sum2, wide},
+    vector::{exp_below, largest, sum, sum2, wide},
 };
 
 /// Rows per part.
@@ -48,7 +48,16 @@ impl Operation<1> for Softmax {
 #[inline(always)]
 pub(super) fn exponentials(x: &mut [f32]) -> (f32, f32) {
     let most = largest(x);
-    x.iter_mut().for_each(|x| *x = exp(*x - most));
+    // Arrays, not slices: short rows stay in vectors. Loops, not closures, which compilers may put outside of the wide function.
+    let (chunks, rest) = x.as_chunks_mut::<16>();
+    for chunk in chunks {
+        for x in chunk {
+            *x = exp_below(*x - most);
+        }
+    }
+    for x in rest {
+        *x = exp_below(*x - most);
+    }
     (most, sum(x, |x| x))
 }
 

@@ -4,7 +4,11 @@
 //! exactly, and of the nine products of parts the six largest are added: what is left out is 2^-21 of a product at most, below the
 //! rounding of f32 sums. Infinite factors give NaN. Factors are cut and laid out for the tiles first; weights only once (`packed.rs`).
 
-use std::arch::x86_64::{__cpuid, __cpuid_count};
+use std::{
+    arch::x86_64::{__cpuid, __cpuid_count},
+    cell::Cell,
+    marker::PhantomData,
+};
 
 use super::{
     gemm::Place,
@@ -94,51 +98,84 @@ pub(super) fn product(a: &Packed, b: &Packed, scale: f32, out: &mut [f32], at: P
             } else {
                 // SAFETY: as above.
                 unsafe { one_by_two(factors, count, square.0.as_mut_ptr()) };
-                let (large, small) = square.0.split_at_mut(16 * LANES);
-                large.iter_mut().zip(small).for_each(|(large, small)| *large += *small);
             }
-            deliver(&square.0, [rows, columns], scale, add, &mut out[start..], at.row);
+            deliver(&square, [rows, columns], scale, add, &mut out[start..], at.row);
         }
     }
 }
 
 wide! {
-    /// Writes or adds the first rows and columns of a square to rows of `out`.
-    fn deliver(square: &[f32], size: [usize; 2], scale: f32, add: bool, out: &mut [f32], row: usize) {
-        for (out, found) in out.chunks_mut(row.max(1)).zip(square.chunks_exact(LANES)).take(size[0]) {
-            let out = &mut out[..size[1]];
-            if add {
-                out.iter_mut().zip(found).for_each(|(out, found)| *out += scale * found);
-            } else {
-                out.iter_mut().zip(found).for_each(|(out, found)| *out = scale * found);
+    /// Writes or adds the first rows and columns of a square to rows of `out`; of up to 16 rows the square holds two halves to be added.
+    fn deliver(square: &Square, size: [usize; 2], scale: f32, add: bool, out: &mut [f32], row: usize) {
+        let rows = square.0.as_chunks::<LANES>().0;
+        let halves = size[0] <= 16;
+        for i in 0..size[0] {
+            let out = &mut out[i * row..i * row + size[1]];
+            let small = if halves { &rows[16 + i] } else { &ZEROS };
+            // An array where the row is whole: no bounds in the loop.
+            match <&mut [f32; LANES]>::try_from(&mut *out) {
+                Ok(out) if add => deliver_row(&rows[i], small, out, |old, new| old + scale * new),
+                Ok(out) => deliver_row(&rows[i], small, out, |_, new| scale * new),
+                Err(_) if add => deliver_row(&rows[i], small, out, |old, new| old + scale * new),
+                Err(_) => deliver_row(&rows[i], small, out, |_, new| scale * new),
             }
         }
     }
 }
 
-/// Tiles of 16 rows of 64 bytes, until it is dropped.
-struct Configured;
+/// In place of a half that there is not.
+const ZEROS: [f32; LANES] = [0.0; LANES];
+
+#[inline(always)]
+fn deliver_row(large: &[f32; LANES], small: &[f32; LANES], out: &mut [f32], join: impl Fn(f32, f32) -> f32) {
+    for ((out, large), small) in out.iter_mut().zip(large).zip(small) {
+        *out = join(*out, large + small);
+    }
+}
+
+thread_local! {
+    /// How many [`Configured`] this thread holds.
+    static HELD: Cell<usize> = const { Cell::new(0) };
+}
+
+/// Tiles of 16 rows of 64 bytes, until the thread's last one of these is dropped.
+#[derive(Debug)]
+pub(super) struct Configured(PhantomData<*const ()>);
 
 impl Configured {
+    /// Configures the tiles for several products, where there are any.
+    pub(super) fn ahead() -> Option<Self> {
+        available().then(Self::new)
+    }
+
     fn new() -> Self {
         #[repr(align(64))]
-        struct Shapes([u8; 64]);
-        let mut shapes = Shapes([0; 64]);
-        shapes.0[0] = 1;
-        for tile in 0..8 {
-            shapes.0[16 + 2 * tile] = 64;
-            shapes.0[48 + tile] = 16;
+        struct Shapes(#[allow(dead_code, reason = "read by the processor")] [u8; 64]);
+        const SHAPES: Shapes = {
+            let mut shapes = [0; 64];
+            shapes[0] = 1;
+            let mut tile = 0;
+            while tile < 8 {
+                shapes[16 + 2 * tile] = 64;
+                shapes[48 + tile] = 16;
+                tile += 1;
+            }
+            Shapes(shapes)
+        };
+        if HELD.replace(HELD.get() + 1) == 0 {
+            // SAFETY: packed factors exist only where tiles do, and the 64 bytes are a valid configuration.
+            unsafe { std::arch::asm!("ldtilecfg [{}]", in(reg) &SHAPES, options(nostack, readonly)) };
         }
-        // SAFETY: packed factors exist only where tiles do, and the 64 bytes are a valid configuration.
-        unsafe { std::arch::asm!("ldtilecfg [{}]", in(reg) &shapes, options(nostack, readonly)) };
-        Self
+        Self(PhantomData)
     }
 }
 
 impl Drop for Configured {
     fn drop(&mut self) {
-        // SAFETY: nothing uses the tiles after this.
-        unsafe { std::arch::asm!("tilerelease", options(nostack, nomem)) };
+        if HELD.replace(HELD.get() - 1) == 1 {
+            // SAFETY: nothing uses the tiles after this.
+            unsafe { std::arch::asm!("tilerelease", options(nostack, nomem)) };
+        }
     }
 }
 

@@ -4,10 +4,10 @@
 ///
 /// Fused multiply-add stays unused, so all three give the same bits.
 macro_rules! wide {
-    ($(#[$meta:meta])* fn $name:ident($($arg:ident: $type:ty),* $(,)?) $(-> $result:ty)? $body:block) => {
+    ($(#[$meta:meta])* $vis:vis fn $name:ident($($arg:ident: $type:ty),* $(,)?) $(-> $result:ty)? $body:block) => {
         $(#[$meta])*
         #[allow(unsafe_code, reason = "run-time choice of vector width; no pointers involved")]
-        fn $name($($arg: $type),*) $(-> $result)? {
+        $vis fn $name($($arg: $type),*) $(-> $result)? {
             #[inline(always)]
             fn body($($arg: $type),*) $(-> $result)? $body
             #[cfg(target_arch = "x86_64")]
@@ -58,17 +58,25 @@ pub(super) fn width() -> Width {
     }
 }
 
+/// Arguments outside of which the power of two in [`exp`] would not be a normal number.
+const SMALLEST: f32 = -87.33;
+const LARGEST: f32 = 88.37;
+
 /// `e^x`, relative error below 2e-7; 0 below `e^-87.33` and infinity above `e^88.37`, a little inside the range of normal numbers.
 #[inline(always)]
 pub(super) fn exp(x: f32) -> f32 {
+    let value = exp_below(if x > LARGEST { LARGEST } else { x });
+    if x > LARGEST { f32::INFINITY } else { value }
+}
+
+/// [`exp`] of numbers that are not above its range.
+#[inline(always)]
+pub(super) fn exp_below(x: f32) -> f32 {
     // x = n ln 2 + r with |r| <= ln 2 / 2; ln 2 in two parts, the first short enough that n times it is exact.
     const ROUND: f32 = 12_582_912.0; // 1.5 * 2^23: adding it rounds to a whole number in the low bits
     const HIGH: f32 = 0.693_359_4;
     const LOW: f32 = -2.121_944_4e-4;
-    // Outside, the power of two would not be a normal number.
-    const SMALLEST: f32 = -87.33;
-    const LARGEST: f32 = 88.37;
-    let inside = x.clamp(SMALLEST, LARGEST);
+    let inside = if x < SMALLEST { SMALLEST } else { x };
     let shifted = inside * std::f32::consts::LOG2_E + ROUND;
     let n = shifted - ROUND;
     let r = inside - n * HIGH - n * LOW;
@@ -77,8 +85,7 @@ pub(super) fn exp(x: f32) -> f32 {
     let mantissa = r * r * q + r + 1.0;
     // The low bits of `shifted` are n: this adds it to the exponent.
     let value = f32::from_bits(mantissa.to_bits().wrapping_add(shifted.to_bits() << 23));
-    let value = if x < SMALLEST { 0.0 } else { value };
-    if x > LARGEST { f32::INFINITY } else { value }
+    if x < SMALLEST { 0.0 } else { value }
 }
 
 /// `1 / (1 + e^-x)`.
@@ -114,7 +121,7 @@ pub(super) fn tanh(x: f32) -> f32 {
 #[inline(always)]
 pub(super) fn normal(x: f32) -> (f32, f32) {
     const DENSITY: f32 = 0.398_942_3;
-    let bell = exp(-0.5 * x * x);
+    let bell = exp_below(-0.5 * x * x);
     let t = 1.0 / (1.0 + 0.3 * x.abs());
     let p = 0.037_535_785 * t - 0.165_019_99;
     let p = ((p * t + 0.219_971_9) * t - 0.066_403_25) * t + 0.135_420_56;
@@ -139,9 +146,12 @@ pub(super) fn sum2(a: &[f32], b: &[f32], f: impl Fn(f32, f32) -> f32) -> f32 {
     let ((a, a_rest), (b, b_rest)) = (a.as_chunks::<LANES>(), b.as_chunks::<LANES>());
     let rest: f32 = a_rest.iter().zip(b_rest).map(|(&a, &b)| f(a, b)).sum();
     for (a, b) in a.iter().zip(b) {
-        let terms: [f32; LANES] = std::array::from_fn(|lane| f(a[lane], b[lane]));
-        lanes = std::array::from_fn(|lane| lanes[lane] + terms[lane]);
+        for lane in 0..LANES {
+            lanes[lane] += f(a[lane], b[lane]);
+        }
     }
+    // In one piece: the tree below would else cut the vectors of the loop above into pairs.
+    let mut lanes = std::hint::black_box(lanes);
     let mut width = LANES;
     while width > 1 {
         width /= 2;
@@ -164,7 +174,16 @@ pub(super) fn largest(values: &[f32]) -> f32 {
             lanes[lane] = if chunk[lane] > lanes[lane] { chunk[lane] } else { lanes[lane] };
         }
     }
-    lanes.into_iter().fold(rest, |a, b| if b > a { b } else { a })
+    // In one piece, as in `sum2`.
+    let mut lanes = std::hint::black_box(lanes);
+    let mut width = LANES;
+    while width > 1 {
+        width /= 2;
+        for lane in 0..width {
+            lanes[lane] = if lanes[lane + width] > lanes[lane] { lanes[lane + width] } else { lanes[lane] };
+        }
+    }
+    if rest > lanes[0] { rest } else { lanes[0] }
 }
 
 #[cfg(test)]

@@ -1,0 +1,240 @@
+//! A whole pre-norm transformer block in one operation, for sampling: its intermediate results stay in the caches and are never tensors.
+//!
+//! Under autodiff and on other devices the block is composed from the other fused operations.
+
+use std::cell::RefCell;
+
+use burn::{
+    backend::{DispatchTensor, flex::FlexTensor},
+    nn::Linear,
+    tensor::{Bool, Tensor},
+};
+
+use super::{
+    activation::Activation,
+    attention::{self, check, forwards, hidden, self_attention},
+    gemm::{Place, Right},
+    host::{self, contiguous, each, owned, plain, shape, values},
+    linear::{add_bias, linear, linear_activated, linear_added, matrix},
+    norm::{Affine, Norm, Rows},
+    tiles::Configured,
+};
+
+/// Rows that one part makes: whole items, as many as fit. Longer items are left to the single operations, which cut them.
+const ROWS: usize = 256;
+
+/// The layers of a pre-norm transformer block (Vaswani et al. 2017; norms first as in Xiong et al. 2020, arXiv:2002.04745):
+/// `x += mix(attention(attend(norm(x)))); x += contract(activation(expand(norm(x))))`.
+#[derive(Clone, Copy, Debug)]
+pub struct Block<'a> {
+    /// From rows to queries, keys and values one after the other.
+    pub attend: &'a Linear,
+    /// From the heads' results to rows.
+    pub mix: &'a Linear,
+    /// From rows to the hidden layer.
+    pub expand: &'a Linear,
+    /// From the hidden layer to rows.
+    pub contract: &'a Linear,
+    /// Attention heads.
+    pub heads: usize,
+    /// Of both norms.
+    pub norm: Norm,
+    /// Of the hidden layer.
+    pub activation: Activation,
+}
+
+impl Block<'_> {
+    /// The block's result for `x` of shape `[batch, rows, width]`, in the same shape. `affine` is what follows the norms before the
+    /// attention and before the hidden layer; `bias` and `mask` are those of [`self_attention`].
+    ///
+    /// # Panics
+    /// When layers, norms, bias or mask do not fit `x` or one another.
+    #[must_use]
+    pub fn forward(self, x: Tensor<3>, affine: [Affine; 2], bias: Option<Tensor<4>>, mask: Option<Tensor<4, Bool>>) -> Tensor<3> {
+        let [batch, rows, width] = x.dims();
+        if x.is_autodiff() || batch * rows * width == 0 || rows > ROWS {
+            return self.composed(x, affine, bias, mask);
+        }
+        self.check_layers(width);
+        check(bias.as_ref().map(Tensor::dims), [batch, self.heads, rows, rows]);
+        check(mask.as_ref().map(Tensor::dims), [batch, self.heads, rows, rows]);
+        affine.iter().for_each(|affine| affine.check(batch * rows, width));
+        let hidden = mask.as_ref().map(|mask| plain(hidden(mask, &x).into_dispatch()));
+        let x = plain(x.into_dispatch());
+        let bias = bias.map(|bias| plain(bias.into_dispatch()));
+        let affine = affine.map(|affine| (affine.plus_one, affine.gain.map(plain), affine.shift.map(plain)));
+        let layers = [self.attend, self.mix, self.expand, self.contract].map(Layer::of);
+        // On one device and outside of any graph all of them are plain.
+        let are_plain = [Some(&x), bias.as_ref(), hidden.as_ref()].into_iter().flatten().all(Result::is_ok)
+            && affine.iter().flat_map(|(_, gain, shift)| [gain, shift]).flatten().all(Result::is_ok);
+        match (x, layers) {
+            (Ok(x), [Some(attend), Some(mix), Some(expand), Some(contract)]) if are_plain => {
+                let ok = |part: Option<Plain>| part.and_then(Result::ok);
+                let scalings = affine.map(|(plus_one, gain, shift)| Scaling::new(self.norm, plus_one, ok(gain), ok(shift), width));
+                let layers = [attend, mix, expand, contract];
+                let y = run(x, self.heads, [ok(bias), ok(hidden)], &scalings, &layers, self.activation);
+                Tensor::from_dispatch(host::from_plain(y))
+            }
+            (x, _) => {
+                let back = |part: Plain| part.map_or_else(|other| *other, host::from_plain);
+                let affine = affine.map(|(plus_one, gain, shift)| Affine { plus_one, gain: gain.map(back), shift: shift.map(back) });
+                self.composed(Tensor::from_dispatch(back(x)), affine, bias.map(|bias| Tensor::from_dispatch(back(bias))), mask)
+            }
+        }
+    }
+
+    /// The same from the single operations.
+    pub(super) fn composed(self, x: Tensor<3>, affine: [Affine; 2], bias: Option<Tensor<4>>, mask: Option<Tensor<4, Bool>>) -> Tensor<3> {
+        let [before_attention, before_hidden] = affine;
+        let qkv = linear(self.attend, self.norm.with(x.clone(), before_attention));
+        let x = linear_added(self.mix, self_attention(qkv, self.heads, bias, mask), x);
+        let hidden = linear_activated(self.expand, self.activation, self.norm.with(x.clone(), before_hidden));
+        linear_added(self.contract, hidden, x)
+    }
+
+    fn check_layers(self, width: usize) {
+        let dims = [self.attend, self.mix, self.expand, self.contract].map(|layer| layer.weight.dims());
+        let [[from_rows, seen], [mixed, to_rows], [from_inner, wide], [hidden, to_inner]] = dims;
+        assert!(
+            [from_rows, to_rows, from_inner, to_inner] == [width; 4] && seen == 3 * mixed && wide == hidden,
+            "layers of {dims:?} make no block of width {width}"
+        );
+        assert!(
+            hidden > 0 && mixed > 0 && self.heads > 0 && mixed.is_multiple_of(self.heads),
+            "{mixed} numbers a row are not those of {} heads",
+            self.heads
+        );
+    }
+}
+
+/// A tensor as host memory, or as it was.
+type Plain = Result<FlexTensor, Box<DispatchTensor>>;
+
+/// A linear layer where its weights lie.
+struct Layer {
+    weight: FlexTensor,
+    at: Place,
+    bias: Option<FlexTensor>,
+}
+
+impl Layer {
+    /// `None` when its weights are not plain.
+    fn of(layer: &Linear) -> Option<Self> {
+        let (weight, at) = matrix(plain(layer.weight.val().into_dispatch()).ok()?);
+        let bias = match &layer.bias {
+            Some(bias) => Some(contiguous(plain(bias.val().into_dispatch()).ok()?)),
+            None => None,
+        };
+        Some(Self { weight, at, bias })
+    }
+
+    fn ready(&self, rows: usize) -> Ready<'_> {
+        let [inputs, outputs] = [0, 1].map(|dim| self.weight.layout().shape()[dim]);
+        Ready {
+            right: Right::weight([rows, outputs, inputs], &self.weight, self.at),
+            bias: self.bias.as_ref().map(values),
+            inputs,
+            outputs,
+        }
+    }
+}
+
+/// A linear layer laid out for products.
+struct Ready<'a> {
+    right: Right<'a>,
+    bias: Option<&'a [f32]>,
+    inputs: usize,
+    outputs: usize,
+}
+
+impl Ready<'_> {
+    /// `out = x weight + bias`, or `out += x weight + bias`.
+    fn apply(&self, x: &[f32], out: &mut [f32], add: bool) {
+        let sizes = [out.len() / self.outputs, self.outputs, self.inputs];
+        self.right.product(sizes, 1.0, (x, Place::rows(self.inputs)), (out, Place::rows(self.outputs)), add);
+        if let Some(bias) = self.bias {
+            add_bias(bias, out);
+        }
+    }
+}
+
+/// Intermediate results of a part, kept from block to block.
+#[derive(Default)]
+struct Room {
+    /// Normalised rows, then the heads' results.
+    narrow: Vec<f32>,
+    /// Queries, keys and values, then the hidden layer.
+    wide: Vec<f32>,
+    scores: Vec<f32>,
+}
+
+thread_local! {
+    static ROOM: RefCell<Room> = RefCell::default();
+}
+
+/// The first `len` numbers of room that grows.
+fn first(room: &mut Vec<f32>, len: usize) -> &mut [f32] {
+    if room.len() < len {
+        room.resize(len, 0.0);
+    }
+    &mut room[..len]
+}
+
+/// A norm with the coefficients of its groups.
+struct Scaling {
+    rows: Rows,
+    gain: Vec<f32>,
+    shift: Vec<f32>,
+}
+
+impl Scaling {
+    fn new(norm: Norm, plus_one: bool, gain: Option<FlexTensor>, shift: Option<FlexTensor>, width: usize) -> Self {
+        let rows = Rows { norm, plus_one };
+        let (gain, shift) = rows.coefficients(gain, shift, width);
+        Self { rows, gain, shift }
+    }
+
+    /// Normalises rows from row `first` of `all` on.
+    fn apply(&self, first: usize, all: usize, width: usize, x: &[f32], out: &mut [f32]) {
+        self.rows.run(first, all / (self.gain.len() / width), (&self.gain, &self.shift), width, x, out);
+    }
+}
+
+/// The block on host memory; `added` to the scores are a bias and what hides keys.
+fn run(
+    x: FlexTensor,
+    heads: usize,
+    added: [Option<FlexTensor>; 2],
+    scalings: &[Scaling; 2],
+    layers: &[Layer; 4],
+    activation: Activation,
+) -> FlexTensor {
+    let added = added.map(|part| part.map(forwards));
+    let mut x = owned(x);
+    let dims = shape(&x);
+    let [rows, width] = [dims[1], dims[2]];
+    let all = dims[0] * rows;
+    let items = (ROWS / rows).max(1);
+    let [attend, mix, expand, contract] = layers.each_ref().map(|layer| layer.ready((items * rows).min(all)));
+    each(x.storage_mut::<f32>().chunks_mut(items * rows * width).enumerate(), |(part, x)| {
+        let (first_item, count) = (part * items, x.len() / width);
+        let _for_all_products = Configured::ahead();
+        ROOM.with_borrow_mut(|Room { narrow, wide, scores }| {
+            let normal = first(narrow, count * width);
+            scalings[0].apply(first_item * rows, all, width, x, normal);
+            let qkv = first(wide, count * attend.outputs);
+            attend.apply(normal, qkv, false);
+            let mixed = first(narrow, count * mix.inputs);
+            let problem = attention::Rows { qkv, heads, rows, width: mix.inputs / heads, added: added.each_ref(), first: first_item };
+            problem.mix(scores, mixed);
+            mix.apply(mixed, x, true);
+            let normal = first(narrow, count * width);
+            scalings[1].apply(first_item * rows, all, width, x, normal);
+            let hidden = first(wide, count * expand.outputs);
+            expand.apply(normal, hidden, false);
+            activation.forward_slice(hidden);
+            contract.apply(hidden, x, true);
+        });
+    });
+    x
+}
