@@ -1,6 +1,6 @@
 //! The command line: the program's own flags, and groups of flags that commands share by name.
 
-use std::process::ExitCode;
+use std::{ffi::OsString, path::Path, process::ExitCode};
 
 use clap::{
     CommandFactory as _, FromArgMatches as _, Parser,
@@ -120,7 +120,8 @@ pub(crate) fn command() -> clap::Command {
 /// The exit code after help, version or a usage error has been printed.
 pub(crate) fn parse() -> Result<Cli, ExitCode> {
     let mut command = command();
-    let parsed = command.try_get_matches_from_mut(std::env::args_os()).and_then(|matches| Cli::from_arg_matches(&matches));
+    let parsed =
+        command.try_get_matches_from_mut(with_report(std::env::args_os().collect())).and_then(|matches| Cli::from_arg_matches(&matches));
     parsed.map_err(|error| {
         if let (ErrorKind::InvalidSubcommand, Some(ContextValue::String(name))) = (error.kind(), error.get(ContextKind::InvalidSubcommand))
         {
@@ -130,6 +131,28 @@ pub(crate) fn parse() -> Result<Cli, ExitCode> {
         error.print().ok();
         if error.use_stderr() { Exit::Usage.into() } else { Exit::Done.into() }
     })
+}
+
+/// `impute series --json FILE` names a file for the report, where `--json` alone prints it: the one place where the flag may have a value. A
+/// word after it is a file when it looks like one that is to be made: it ends in `.json`, or is not there yet.
+fn with_report(mut args: Vec<OsString>) -> Vec<OsString> {
+    let imputes = args.iter().skip(1).find(|arg| !arg.to_string_lossy().starts_with('-')).is_some_and(|first| first == "impute");
+    if !imputes {
+        return args;
+    }
+    for at in 0..args.len() {
+        let text = args[at].to_string_lossy().into_owned();
+        if let Some(path) = text.strip_prefix("--json=") {
+            args[at] = format!("--report={path}").into();
+        } else if text == "--json"
+            && let Some(next) = args.get(at + 1).map(|next| next.to_string_lossy().into_owned())
+            && (!next.starts_with('-') || next == "-")
+            && (next.ends_with(".json") || !Path::new(&next).exists())
+        {
+            args[at] = "--report".into();
+        }
+    }
+    args
 }
 
 /// Says which names there are at the place where an unknown one stands.
@@ -165,6 +188,17 @@ mod tests {
             assert!(help.contains("Example: langevin "), "{} has no example", command.get_name());
         }
         check(&command());
+    }
+
+    #[test]
+    fn a_report_is_asked_for_by_json_with_a_file() {
+        let of = |line: &str| {
+            with_report(line.split(' ').map(Into::into).collect()).join(std::ffi::OsStr::new(" ")).into_string().expect("text")
+        };
+        assert_eq!(of("langevin impute series a.csv --json r.json -q"), "langevin impute series a.csv --report r.json -q");
+        assert_eq!(of("langevin impute series a.csv --json=r.json"), "langevin impute series a.csv --report=r.json");
+        assert_eq!(of("langevin impute series a.csv --json -o b.csv"), "langevin impute series a.csv --json -o b.csv");
+        assert_eq!(of("langevin -q list --json x.json"), "langevin -q list --json x.json");
     }
 
     #[test]

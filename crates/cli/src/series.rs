@@ -18,7 +18,6 @@ pub(crate) const DOMAIN: &str = "series";
 
 /// A model that fills holes.
 #[derive(Debug)]
-#[allow(dead_code, reason = "`impute series` opens models")]
 pub(crate) enum Opened {
     /// Ours.
     Residual(Box<ResidualModel>),
@@ -49,7 +48,6 @@ pub(crate) fn model_config(config: &RunConfig, source: &Path) -> Result<ModelCon
 ///
 /// # Errors
 /// No such checkpoint, or one that holds something else.
-#[allow(dead_code, reason = "`impute series` opens models")]
 pub(crate) fn open(name: &Path, device: &Device) -> Result<(Opened, Checkpoint), Failure> {
     let mut checkpoint = models::open(name)?;
     let init = &mut Init::empty(device);

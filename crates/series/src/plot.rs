@@ -5,7 +5,8 @@ mod panel;
 
 use std::{fmt::Display, ops::Range};
 
-use jiff::civil::DateTime;
+pub use jiff::civil::DateTime;
+use jiff::{Timestamp, tz::TimeZone};
 use plotters::{
     coord::Shift,
     prelude::{Circle, DrawingArea, IntoDrawingArea, PathElement, Rectangle, SVGBackend, Text},
@@ -43,6 +44,15 @@ const PALE: RGBColor = RGBColor(107, 114, 128);
 const GRID: RGBColor = RGBColor(229, 231, 235);
 const GAP: RGBColor = RGBColor(243, 239, 226);
 const FILLED: RGBColor = RGBColor(29, 78, 216);
+
+/// The clock's time, in UTC, at seconds from 1970-01-01; nothing outside the calendar's years -9999 to 9999.
+#[must_use]
+pub fn at_seconds(seconds: f64) -> Option<DateTime> {
+    let milliseconds = (seconds * 1e3).round();
+    // Within 9e15, where a whole number in f64 is exact.
+    let stamp = if milliseconds.abs() < 9e15 { Timestamp::from_millisecond(milliseconds as i64).ok() } else { None };
+    stamp.map(|stamp| stamp.to_zoned(TimeZone::UTC).datetime())
+}
 
 /// A central band.
 #[derive(Clone, Copy, Debug)]

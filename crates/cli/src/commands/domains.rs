@@ -3,7 +3,8 @@
 use clap::Subcommand;
 
 use super::{
-    distill_audio, eval_audio, eval_molecule, eval_series, gen_audio, gen_molecule, train_audio, train_molecule, train_series, tune_audio,
+    distill_audio, eval_audio, eval_molecule, eval_series, gen_audio, gen_molecule, impute_series, train_audio, train_molecule,
+    train_series, tune_audio,
 };
 use crate::{report::Failure, settings::Settings};
 
@@ -29,6 +30,30 @@ impl Gen {
         match &self.domain {
             GenDomain::Audio(args) => gen_audio::run(args, settings),
             GenDomain::Molecule(args) => gen_molecule::run(args, settings),
+        }
+    }
+}
+
+/// Fill what is missing in data
+#[derive(Debug, clap::Args)]
+#[command(arg_required_else_help = true, disable_help_subcommand = true)]
+#[command(after_help = "Example: langevin impute series plant.csv -o filled.csv")]
+pub(crate) struct Impute {
+    #[command(subcommand)]
+    domain: ImputeDomain,
+}
+
+#[derive(Debug, Subcommand)]
+#[command(subcommand_value_name = "DOMAIN", subcommand_help_heading = "Domains")]
+#[allow(clippy::large_enum_variant, reason = "parsed once")]
+enum ImputeDomain {
+    Series(impute_series::Args),
+}
+
+impl Impute {
+    pub(super) fn run(&self, settings: &Settings) -> Result<(), Failure> {
+        match &self.domain {
+            ImputeDomain::Series(args) => impute_series::run(args, settings),
         }
     }
 }

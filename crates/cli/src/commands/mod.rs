@@ -12,6 +12,7 @@ mod eval_series;
 mod explain;
 mod gen_audio;
 mod gen_molecule;
+mod impute_series;
 mod info;
 mod likelihood_audio;
 mod list;
@@ -32,6 +33,7 @@ use crate::{report::Failure, settings::Settings};
 #[allow(clippy::large_enum_variant, reason = "parsed once")]
 pub(crate) enum Command {
     Gen(domains::Gen),
+    Impute(domains::Impute),
     Train(domains::Train),
     Distill(domains::Distill),
     Eval(domains::Eval),
@@ -56,6 +58,7 @@ pub(crate) fn run(command: Command, settings: &Settings) -> Result<(), Failure> 
     }
     match command {
         Command::Gen(domain) => domain.run(settings),
+        Command::Impute(domain) => domain.run(settings),
         Command::Train(domain) => domain.run(settings),
         Command::Distill(domain) => domain.run(settings),
         Command::Eval(domain) => domain.run(settings),

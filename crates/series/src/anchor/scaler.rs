@@ -25,6 +25,16 @@ pub enum Warp {
 }
 
 impl Warp {
+    /// Its name in reports.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Identity => "none",
+            Self::Log { .. } => "log1p",
+            Self::Asinh { .. } => "asinh",
+        }
+    }
+
     fn forward(self, x: f64) -> f64 {
         match self {
             Self::Identity => x,

@@ -51,15 +51,9 @@ pub(super) fn normal_quantile(level: f64) -> f64 {
 #[derive(Clone, Debug)]
 pub(super) enum Prediction {
     /// A number and the size of its error.
-    Normal {
-        centre: f64,
-        scale: f64,
-    },
+    Normal { centre: f64, scale: f64 },
     /// Sorted draws.
-    Drawn {
-        sorted: Vec<f64>,
-        scale: f64,
-    },
+    Drawn { sorted: Vec<f64>, scale: f64 },
 }
 
 impl Prediction {

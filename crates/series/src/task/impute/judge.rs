@@ -152,7 +152,9 @@ pub(super) fn judge(
     };
     let used = |keep: &dyn Fn(usize) -> bool| {
         let picked = |value: fn(&Score) -> f64| {
-            let (sum, count) = (0..cells.len()).filter(|&n| keep(n)).fold((0.0, 0.0), |(sum, count), n| (sum + value(&scored[chosen[cells[n].bin]].cells[n]), count + 1.0));
+            let (sum, count) = (0..cells.len())
+                .filter(|&n| keep(n))
+                .fold((0.0, 0.0), |(sum, count), n| (sum + value(&scored[chosen[cells[n].bin]].cells[n]), count + 1.0));
             sum / f64::max(count, 1.0)
         };
         BandScores {
@@ -207,7 +209,8 @@ impl Scored {
         let plain = Bands::plain(BINS.len());
         let score = |cell: &Tried| {
             let (prediction, bands) = (&cell.predictions[at], &bands[cell.half]);
-            let crps = LEVELS.iter().map(|&level| 2.0 * pinball(cell.truth, level, bands.quantile(cell.bin, prediction, level))).sum::<f64>();
+            let crps =
+                LEVELS.iter().map(|&level| 2.0 * pinball(cell.truth, level, bands.quantile(cell.bin, prediction, level))).sum::<f64>();
             let inside = |bands: &Bands, low: f64| {
                 let [low, high] = [low, 1.0 - low].map(|level| bands.quantile(cell.bin, prediction, level));
                 f64::from(u8::from((low..=high).contains(&cell.truth)))

@@ -8,12 +8,12 @@ use std::{ops::Range, str::FromStr};
 
 use langevin_core::{NoiseSource as _, Philox, noise::stream, recipe::Sampling};
 
+pub use self::windows::{WindowDraws, WindowJob};
 use self::{
     bands::{Prediction, normal_quantile, ranks},
     judge::{Candidate, Verdict, gap_lengths, judge},
     windows::{Drawn, Draws, salt},
 };
-pub use self::windows::{WindowDraws, WindowJob};
 use super::ResidualModel;
 use crate::{
     Error, Frame, Result,
@@ -92,7 +92,10 @@ impl FromStr for Method {
 
     fn from_str(name: &str) -> Result<Self> {
         let known = || Self::ALL.map(Self::name).join(", ");
-        Self::ALL.into_iter().find(|m| m.name() == name).ok_or_else(|| Error::Setting { name: "method", reason: format!("should be one of {}", known()) })
+        Self::ALL
+            .into_iter()
+            .find(|m| m.name() == name)
+            .ok_or_else(|| Error::Setting { name: "method", reason: format!("should be one of {}", known()) })
     }
 }
 
@@ -167,7 +170,12 @@ impl<'m> Imputer<'m> {
     ///
     /// # Errors
     /// A table without a number, or sampling settings that the model cannot follow.
-    pub fn fit(frames: &[Frame], model: Option<&'m ResidualModel>, settings: ImputeSettings, run: &RunJob<'_>) -> Result<Option<(Self, Option<Backtest>)>> {
+    pub fn fit(
+        frames: &[Frame],
+        model: Option<&'m ResidualModel>,
+        settings: ImputeSettings,
+        run: &RunJob<'_>,
+    ) -> Result<Option<(Self, Option<Backtest>)>> {
         let columns = frames.first().map_or(0, Frame::columns);
         let model = model.filter(|_| settings.method.draws());
         if settings.method == Method::Diffusion && model.is_none() {
@@ -187,7 +195,8 @@ impl<'m> Imputer<'m> {
         let Some(draws) = imputer.draw(&drawn, TRIAL_SAMPLES, Some(TRIAL_WINDOWS), run)? else { return Ok(None) };
         let truth: Vec<Vec<Vec<f64>>> = frames.iter().map(|frame| imputer.anchor.scaler().forward(frame)).collect();
         let method = imputer.settings.method;
-        let centres: Option<Vec<_>> = method.simple().map(|simple| trial.masked.iter().map(|frame| imputer.anchor.simple(frame, simple)).collect());
+        let centres: Option<Vec<_>> =
+            method.simple().map(|simple| trial.masked.iter().map(|frame| imputer.anchor.simple(frame, simple)).collect());
         let mut holes = [0; BINS.len()];
         for frame in frames {
             gap_lengths(&frame.values).into_iter().flatten().filter(|&length| length > 0).for_each(|length| holes[bin_of(length)] += 1);
@@ -220,10 +229,14 @@ impl<'m> Imputer<'m> {
         self.model.is_some() && self.verdict.chosen.contains(&Candidate::Diffusion)
     }
 
-    /// The cells that a frame's wanted rows would cost the network: windows times cells times samples times steps.
-    ///
-    /// # Errors
-    /// Sampling settings that the model cannot follow.
+    /// Denoising steps of the network's draws.
+    #[must_use]
+    pub fn steps(&self) -> usize {
+        let own = self.model.map_or(0, |model| model.config.sampling.steps);
+        self.settings.sampling.as_ref().map_or(own, |sampling| sampling.steps)
+    }
+
+    /// Residuals of the wanted holes of frames, drawn by the network; nothing without one.
     fn draw(&self, frames: &[Drawn<'_>], samples: usize, most: Option<usize>, run: &RunJob<'_>) -> Result<Option<Draws>> {
         let Some(model) = self.model else { return Ok(Some(Draws::none())) };
         let sampling = self.settings.sampling.as_ref().unwrap_or(&model.config.sampling);
@@ -242,7 +255,8 @@ impl<'m> Imputer<'m> {
     pub fn fill(&self, frame: &Frame, rows: Range<usize>, series: usize, paths: bool, run: &RunJob<'_>) -> Result<Option<Filled>> {
         let (columns, levels) = (frame.columns(), self.settings.quantiles.len());
         let blank = vec![vec![f64::NAN; rows.len()]; columns];
-        let mut filled = Filled { point: blank.clone(), quantiles: vec![blank; levels], paths: vec![vec![Vec::new(); rows.len()]; columns] };
+        let mut filled =
+            Filled { point: blank.clone(), quantiles: vec![blank; levels], paths: vec![vec![Vec::new(); rows.len()]; columns] };
         if frame.values.iter().all(|column| column[rows.clone()].iter().all(|v| !v.is_nan())) {
             return Ok(Some(filled));
         }

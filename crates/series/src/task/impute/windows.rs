@@ -92,7 +92,8 @@ impl<'a> WindowJob<'a> {
                 let holes = |rows: Range<usize>| rows.clone().any(|row| values.iter().any(|v| v[row].is_nan()));
                 // Strips lie on the grid of positions in the frame's own rows: the frame is cut the same way whatever is wanted of it.
                 let first = drawn.rows.start / stride;
-                let strips = (first..drawn.rows.end.div_ceil(stride)).map(|k| (k * stride).max(drawn.rows.start)..((k + 1) * stride).min(drawn.rows.end));
+                let strips = (first..drawn.rows.end.div_ceil(stride))
+                    .map(|k| (k * stride).max(drawn.rows.start)..((k + 1) * stride).min(drawn.rows.end));
                 let wanted: Vec<Range<usize>> = strips.filter(|rows| !rows.is_empty() && holes(rows.clone())).collect();
                 if wanted.is_empty() {
                     continue;
@@ -101,7 +102,11 @@ impl<'a> WindowJob<'a> {
                 let relations = Arc::new(Relations::fit(&[&values]));
                 let period = anchor.period().map(|p| p as f64);
                 let sheet = Sheet::new(&values, &drawn.frame.positions, &part, period, relations);
-                jobs.extend(wanted.into_iter().map(|rows| Job { sheet: parts.len(), first: (rows.start / stride * stride).saturating_sub(margin), rows }));
+                jobs.extend(wanted.into_iter().map(|rows| Job {
+                    sheet: parts.len(),
+                    first: (rows.start / stride * stride).saturating_sub(margin),
+                    rows,
+                }));
                 let salts = columns.iter().map(|&c| salt(&drawn.frame.names[c], drawn.salt)).collect();
                 parts.push(Part { frame: n, columns: columns.to_vec(), sheet, salts, positions: drawn.frame.positions.clone() });
             }

@@ -1,0 +1,366 @@
+//! `langevin impute series`.
+
+mod outputs;
+mod table;
+
+use std::{path::PathBuf, time::Instant};
+
+use langevin_engine::{Cancel, sample};
+use langevin_series::{
+    io::{Block, Fills, Step, Table, WriteOptions, Writer, Written},
+    report::{self, CheckpointName, Report, Seconds},
+    task::{Filled, ImputeSettings, Imputer, Method, PointOf, WindowDraws, WindowJob},
+};
+
+use crate::{
+    args::{SeedArg, WriteArgs},
+    output::{self, Stream},
+    report::Failure,
+    sampling::SamplingArgs,
+    series::{self, Opened},
+    settings::Settings,
+    values,
+};
+use outputs::{Picture, SamplesOut};
+use table::{BoundsArg, TableArgs};
+
+/// The shipped model.
+const MODEL: &str = "series-base";
+/// Cells of the table that anchor and backtest see: all of most tables.
+const SAMPLE: usize = 1 << 20;
+/// Numbers that the network may cost before `auto` leaves it out: about twenty minutes of a core.
+const MOST_TOKENS: usize = 400_000_000;
+/// Quantiles that are kept for the picture.
+const PICTURED: [f64; 4] = [0.05, 0.25, 0.75, 0.95];
+
+/// Fill the holes of a table
+///
+/// What was observed stays as it is written. Each hole gets a number, on demand with quantiles or sample paths; a backtest on known cells says how
+/// good they are, and decides for gaps of each length whether the network fills them or something simpler.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example: langevin impute series plant.csv -o filled.csv --plot gaps.svg")]
+pub(crate) struct Args {
+    /// Table with holes: .csv, .tsv, or - for stdin
+    #[arg(value_name = "FILE|-")]
+    input: PathBuf,
+    /// File for the filled table
+    #[arg(short, long, value_name = "FILE|-", default_value = "-")]
+    output: PathBuf,
+    #[command(flatten)]
+    table: TableArgs,
+    /// What fills holes: auto, diffusion, ridge, seasonal, linear, locf, mean, kalman
+    #[arg(long, value_name = "NAME", default_value = "auto")]
+    method: Method,
+    /// Sample paths of each hole that the network draws
+    #[arg(long, value_name = "N", default_value = "32", value_parser = values::whole(2..=1000))]
+    samples: u32,
+    /// Columns NAME_q05 ... with these quantiles: 0.05,0.5,0.95
+    #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = level)]
+    quantiles: Vec<f64>,
+    /// Which number is filled in
+    #[arg(long, value_enum, default_value = "median")]
+    point: Point,
+    /// Leave gaps longer than this empty: 7d, 12h, or a number of rows
+    #[arg(long, value_name = "DURATION")]
+    max_gap: Option<Step>,
+    /// Limits of what is filled in: auto (nothing below 0 in a column that never is), none, or COL=lo:hi
+    #[arg(long, value_name = "auto|none|COL=LO:HI")]
+    bounds: Vec<BoundsArg>,
+    /// Share of the known cells that the backtest hides, or off
+    #[arg(long, value_name = "SHARE|off", default_value = "0.1", value_parser = backtest)]
+    backtest: f64,
+    /// File for a report as JSON; `--json FILE` means the same
+    #[arg(long, value_name = "FILE")]
+    report: Option<PathBuf>,
+    /// File for a picture of the gaps (.svg)
+    #[arg(long, value_name = "FILE")]
+    plot: Option<PathBuf>,
+    /// File for the sample paths of every hole: row,column,s0,s1,...
+    #[arg(long, value_name = "FILE")]
+    samples_out: Option<PathBuf>,
+    /// File for a table that says 1 where a number was filled in and 0 where one was observed
+    #[arg(long, value_name = "FILE")]
+    mask_out: Option<PathBuf>,
+    /// Trained model: a shipped name or a file
+    #[arg(long, value_name = "NAME|FILE", default_value = MODEL)]
+    checkpoint: PathBuf,
+    #[command(flatten)]
+    sampling: SamplingArgs,
+    #[command(flatten)]
+    seed: SeedArg,
+    #[command(flatten)]
+    write: WriteArgs,
+}
+
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum Point {
+    /// The median of what is predicted
+    Median,
+    /// Its mean
+    Mean,
+}
+
+fn level(text: &str) -> Result<f64, String> {
+    let wanted = || format!("'{text}' is no level: a number between 0 and 1");
+    let level: f64 = text.trim().parse().map_err(|_| wanted())?;
+    if level > 0.0 && level < 1.0 { Ok(level) } else { Err(wanted()) }
+}
+
+fn backtest(text: &str) -> Result<f64, String> {
+    if text == "off" {
+        return Ok(0.0);
+    }
+    let wanted = || format!("'{text}' is no share of the known cells: off, or a number of 0.01 to 0.5");
+    let share: f64 = text.parse().map_err(|_| wanted())?;
+    if (0.01..=0.5).contains(&share) { Ok(share) } else { Err(wanted()) }
+}
+
+pub(super) fn run(args: &Args, settings: &Settings) -> Result<(), Failure> {
+    let started = Instant::now();
+    let cancel = settings.cancel();
+    claim(args)?;
+    let device = settings.open_device()?;
+    let table = Table::open(&args.input, &args.table.options())?;
+    let profile = table.profile();
+    let seed = args.seed.chosen(None, settings);
+    let mut seconds = Seconds { read: started.elapsed().as_secs_f64(), ..Seconds::default() };
+    let mut warnings = Vec::new();
+    if profile.missing() == 0 && args.table.forecast() == 0 && args.quantiles.is_empty() {
+        return copied(args, settings, &table, seed, seconds);
+    }
+
+    let frames = table.sample(SAMPLE)?;
+    let opened = if args.method.draws() { Some(series::open(&args.checkpoint, &device)?) } else { None };
+    let model = match &opened {
+        Some((Opened::Residual(model), _)) => Some(model.as_ref()),
+        Some((Opened::Csdi(_), _)) => {
+            return Err(Failure::usage(
+                "checkpoint",
+                format!("{} holds CSDI, which fills windows of its own columns", args.checkpoint.display()),
+            )
+            .help("`langevin eval series` and tests/peers measure it; give a residual model such as series-base"));
+        }
+        None => None,
+    };
+    let sampling = model.map(|model| args.sampling.chosen(&model.config.sampling)).transpose()?;
+    let cost = model
+        .map_or(0, |_| profile.grid_rows as usize * table.names().len() * args.samples as usize * sampling.as_ref().map_or(1, |s| s.steps));
+    let skip = args.method == Method::Auto && cost > MOST_TOKENS * 3;
+    if skip {
+        warnings.push("The table is large: the network was left out; --method diffusion asks for it all the same.".to_owned());
+    }
+    let levels = levels(args);
+    let imputing = ImputeSettings {
+        method: args.method,
+        samples: args.samples as usize,
+        sampling,
+        quantiles: levels.clone(),
+        point: match args.point {
+            Point::Median => PointOf::Median,
+            Point::Mean => PointOf::Mean,
+        },
+        longest: args.max_gap.map(|gap| table.calendar().steps(gap).floor() as usize),
+        limits: table::limits(&args.bounds, &table)?,
+        backtest: args.backtest,
+        periods: table.calendar().seasons().into_iter().map(|(_, rows)| rows.round() as usize).filter(|&p| p >= 2).collect(),
+        seed,
+    };
+    if args.write.dry_run {
+        settings.talk(&format!("{} rows, {} holes in {} columns", profile.rows, profile.missing(), table.names().len()));
+        return output::json(profile);
+    }
+    let workers = settings.workers()?;
+    let run = |job: &WindowJob<'_>| draw(job, settings, &workers, &cancel);
+    let fitting = Instant::now();
+    let Some((imputer, backtest)) = Imputer::fit(&frames, model.filter(|_| !skip), imputing, &run)? else {
+        return Err(langevin_engine::Error::Interrupted { saved: None }.into());
+    };
+    drop(frames);
+    seconds.fit = fitting.elapsed().as_secs_f64();
+    if backtest.is_none() && args.backtest > 0.0 {
+        warnings.push("Too little is known to try the methods on: bands are those of the linear model.".to_owned());
+    }
+
+    let filling = Instant::now();
+    let written = fill(args, &table, &imputer, &levels, &run)?;
+    seconds.fill = filling.elapsed().as_secs_f64();
+    seconds.total = started.elapsed().as_secs_f64();
+    let report = Report {
+        checkpoint: opened
+            .as_ref()
+            .filter(|_| imputer.uses_network())
+            .map(|(_, checkpoint)| CheckpointName { name: checkpoint.header.config.name.clone(), hash: checkpoint.hash.clone() }),
+        backtest,
+        samples: if imputer.uses_network() || args.samples_out.is_some() { args.samples as usize } else { 0 },
+        steps: if imputer.uses_network() { imputer.steps() } else { 0 },
+        columns: columns(&table, &imputer, &written, &args.bounds)?,
+        ..plain_report(args, &table, seed, seconds, warnings, &written)
+    };
+    let report = Report { input: report::Input { period: imputer.anchor().period(), ..report.input }, ..report };
+    tell(args, settings, &report)
+}
+
+/// Levels that are worked out: those asked for, and those of the picture; ascending, each once.
+fn levels(args: &Args) -> Vec<f64> {
+    let mut levels = args.quantiles.clone();
+    if args.plot.is_some() {
+        levels.extend(PICTURED);
+    }
+    levels.sort_by(f64::total_cmp);
+    levels.dedup();
+    levels
+}
+
+/// Refuses outputs that are there, or that are the input.
+fn claim(args: &Args) -> Result<(), Failure> {
+    let outputs = [Some(&args.output), args.report.as_ref(), args.plot.as_ref(), args.samples_out.as_ref(), args.mask_out.as_ref()];
+    let input = std::fs::canonicalize(&args.input).ok();
+    let mut seen: Vec<&PathBuf> = Vec::new();
+    for path in outputs.into_iter().flatten() {
+        if input.is_some() && std::fs::canonicalize(path).ok() == input {
+            return Err(
+                Failure::data("output", format!("{} is the input, and would be overwritten", path.display())).help("give another name")
+            );
+        }
+        if seen.contains(&path) {
+            return Err(Failure::usage("output", format!("{} is named for two outputs", path.display())).help("give each its own name"));
+        }
+        seen.push(path);
+        output::claim(path, args.write.force)?;
+    }
+    Ok(())
+}
+
+fn draw(job: &WindowJob<'_>, settings: &Settings, workers: &langevin_engine::Workers, cancel: &Cancel) -> Option<Vec<WindowDraws>> {
+    let progress = settings.progress(job.len() as u64 * job.evaluations() as u64, "evaluations");
+    let drawn = sample(job, 0..job.len() as u32, workers, cancel, &|| progress.advance());
+    progress.finish();
+    drawn.ok()
+}
+
+/// Pass 2: every block filled and written.
+fn fill(
+    args: &Args,
+    table: &Table,
+    imputer: &Imputer<'_>,
+    levels: &[f64],
+    run: &langevin_series::task::RunJob<'_>,
+) -> Result<Written, Failure> {
+    let mut stream = Stream::start(&args.output)?;
+    let mut mask = args.mask_out.as_deref().map(Stream::start).transpose()?;
+    let mut samples = args.samples_out.as_deref().map(|path| SamplesOut::start(path, args.samples as usize)).transpose()?;
+    let mut picture = args.plot.as_ref().map(|_| Picture::new(table.names().len()));
+    let at = |level: f64| levels.iter().position(|&l| l == level).unwrap_or(0);
+    let mut wanted = args.quantiles.clone();
+    wanted.sort_by(f64::total_cmp);
+    wanted.dedup();
+    let mut writer = Writer::create(table, &mut stream, WriteOptions { quantiles: wanted.clone(), mask: false })?;
+    let mut masks =
+        mask.as_mut().map(|mask| Writer::create(table, mask, WriteOptions { quantiles: Vec::new(), mask: true })).transpose()?;
+    for block in table.blocks()? {
+        let block: Block = block?;
+        let filled = imputer.fill(&block.frame, block.core.clone(), block.series, samples.is_some(), run)?;
+        let Some(filled) = filled else { return Err(langevin_engine::Error::Interrupted { saved: None }.into()) };
+        if let Some(samples) = &mut samples {
+            samples.block(&block, &filled)?;
+        }
+        if let Some(picture) = &mut picture {
+            picture.block(&block, &filled, PICTURED.map(at));
+        }
+        let Filled { point, mut quantiles, .. } = filled;
+        let quantiles = wanted.iter().map(|&level| std::mem::take(&mut quantiles[at(level)])).collect();
+        let fills = Fills { values: point, quantiles };
+        writer.block(&block, &fills)?;
+        if let Some(masks) = &mut masks {
+            masks.block(&block, &fills)?;
+        }
+    }
+    let written = writer.finish()?;
+    if let Some(masks) = masks {
+        masks.finish()?;
+    }
+    if let (Some(path), Some(picture)) = (&args.plot, &picture) {
+        picture.write(path, &title(args), table)?;
+    }
+    stream.finish()?;
+    mask.map(Stream::finish).transpose()?;
+    samples.map(SamplesOut::finish).transpose()?;
+    Ok(written)
+}
+
+fn title(args: &Args) -> String {
+    args.input.file_name().map_or_else(|| "stdin".to_owned(), |name| name.to_string_lossy().into_owned())
+}
+
+/// A table without holes goes out as it came in.
+fn copied(args: &Args, settings: &Settings, table: &Table, seed: u64, mut seconds: Seconds) -> Result<(), Failure> {
+    let mut stream = Stream::start(&args.output)?;
+    table.copy(&mut stream)?;
+    stream.finish()?;
+    seconds.total = seconds.read;
+    let columns = table.names().len();
+    let written = Written { filled: vec![0; columns], left: vec![0; columns], added: 0 };
+    tell(args, settings, &plain_report(args, table, seed, seconds, Vec::new(), &written))
+}
+
+/// What a report says whatever filled the table.
+fn plain_report(args: &Args, table: &Table, seed: u64, seconds: Seconds, warnings: Vec<String>, written: &Written) -> Report {
+    let profile = table.profile();
+    Report {
+        schema: report::SCHEMA,
+        input: report::Input {
+            file: args.input.display().to_string(),
+            layout: profile.layout.to_owned(),
+            rows: profile.rows as usize,
+            series: profile.series as usize,
+            columns: profile.columns.len(),
+            cells: profile.columns.iter().map(|c| (c.count + c.missing) as usize).sum(),
+            missing: profile.missing() as usize,
+            frequency: profile.frequency.clone(),
+            absent_rows: profile.grid_rows.saturating_sub(profile.rows) as usize,
+            period: None,
+        },
+        filled: written.filled.iter().sum::<u64>() as usize,
+        left: written.left.iter().sum::<u64>() as usize,
+        forecast_rows: written.added as usize,
+        backtest: None,
+        columns: Vec::new(),
+        samples: 0,
+        steps: 0,
+        quantiles: args.quantiles.clone(),
+        seed,
+        checkpoint: None,
+        seconds,
+        warnings,
+    }
+}
+
+fn columns(table: &Table, imputer: &Imputer<'_>, written: &Written, bounds: &[BoundsArg]) -> Result<Vec<report::ColumnReport>, Failure> {
+    let limits = table::limits(bounds, table)?;
+    let of = |(at, column): (usize, &langevin_series::io::ColumnProfile)| report::ColumnReport {
+        name: column.name.clone(),
+        missing: column.missing as usize,
+        filled: written.filled[at] as usize,
+        gaps: column.gaps.iter().sum::<u64>() as usize,
+        longest_gap: column.longest_gap as usize,
+        mean: column.mean,
+        deviation: column.deviation,
+        transform: imputer.anchor().scaler().column(at).warp.name().to_owned(),
+        bounds: limits[at],
+        decimals: usize::from(column.decimals),
+        mae: imputer.error(at),
+    };
+    Ok(table.profile().columns.iter().enumerate().filter(|(_, c)| c.missing > 0).map(of).collect())
+}
+
+/// The report: a paragraph on stderr, JSON where it is wanted.
+fn tell(args: &Args, settings: &Settings, report: &Report) -> Result<(), Failure> {
+    settings.talk(&report.text());
+    report.warnings.iter().for_each(|warning| settings.talk(warning));
+    if let Some(path) = &args.report {
+        let mut json = serde_json::to_vec_pretty(report).map_err(|e| Failure::data("json", "the report cannot be written").because(e))?;
+        json.push(b'\n');
+        output::put(path, &json)?;
+    }
+    if settings.json && args.output.as_os_str() != output::STDOUT { output::json(report) } else { Ok(()) }
+}

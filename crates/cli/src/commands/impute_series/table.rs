@@ -1,0 +1,129 @@
+//! How a table is read, as flags, and limits of its columns.
+
+use std::str::FromStr;
+
+use langevin_series::{
+    io::{Choose, Decimal, Delimiter, Freq, Layout, ReadOptions, Table},
+    task::Limits,
+};
+
+use crate::report::Failure;
+
+/// Flags of reading.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Table")]
+pub(super) struct TableArgs {
+    /// Column of times: a name, auto or none
+    #[arg(long, value_name = "NAME", default_value = "auto")]
+    time_col: Choose,
+    /// Column that tells series of a panel apart: a name, auto or none
+    #[arg(long, value_name = "NAME", default_value = "auto")]
+    id_col: Choose,
+    /// How values lie: auto, wide or long
+    #[arg(long, value_name = "LAYOUT", default_value = "auto")]
+    layout: Layout,
+    /// Fill these columns only
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    columns: Vec<String>,
+    /// Leave these columns alone
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    exclude: Vec<String>,
+    /// Tokens that mean "missing", beside an empty field [default: NA, NaN, null and the like]
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    na: Vec<String>,
+    /// What separates fields: auto, or one character
+    #[arg(long, value_name = "CHAR", default_value = "auto")]
+    delimiter: Delimiter,
+    /// Decimal sign: auto, . or ,
+    #[arg(long, value_name = "CHAR", default_value = "auto")]
+    decimal: Decimal,
+    /// Step of the time axis: auto, none, or a duration such as 15min, 1h, 1d, 1mo
+    #[arg(long, value_name = "STEP", default_value = "auto")]
+    freq: Freq,
+    /// Sort rows by time
+    #[arg(long)]
+    sort: bool,
+    /// Of rows with the same time keep the first
+    #[arg(long)]
+    dedup: bool,
+    /// Add this many rows behind the last, and fill them
+    #[arg(long, value_name = "ROWS", default_value = "0")]
+    forecast: usize,
+}
+
+impl TableArgs {
+    pub(super) fn options(&self) -> ReadOptions {
+        let plain = ReadOptions::default();
+        ReadOptions {
+            time_col: self.time_col.clone(),
+            id_col: self.id_col.clone(),
+            layout: self.layout,
+            columns: self.columns.clone(),
+            exclude: self.exclude.clone(),
+            na: if self.na.is_empty() { plain.na } else { self.na.clone() },
+            delimiter: self.delimiter,
+            decimal: self.decimal,
+            freq: self.freq,
+            sort: self.sort,
+            dedup: self.dedup,
+            forecast: self.forecast,
+        }
+    }
+
+    pub(super) fn forecast(&self) -> usize {
+        self.forecast
+    }
+}
+
+/// One `--bounds`.
+#[derive(Clone, Debug)]
+pub(super) enum BoundsArg {
+    Auto,
+    None,
+    Of(String, Limits),
+}
+
+impl FromStr for BoundsArg {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "auto" => return Ok(Self::Auto),
+            "none" => return Ok(Self::None),
+            _ => {}
+        }
+        let wrong = || format!("'{text}' is no bound: auto, none, or COL=lo:hi where lo or hi may be left out");
+        let (name, range) = text.rsplit_once('=').ok_or_else(wrong)?;
+        let (low, high) = range.split_once(':').ok_or_else(wrong)?;
+        let number = |text: &str| {
+            if text.is_empty() { Ok(None) } else { text.parse::<f64>().ok().filter(|v| v.is_finite()).map(Some).ok_or_else(wrong) }
+        };
+        let limits = (number(low)?, number(high)?);
+        if let (Some(low), Some(high)) = limits
+            && low > high
+        {
+            return Err(wrong());
+        }
+        Ok(Self::Of(name.to_owned(), limits))
+    }
+}
+
+/// Limits of every column: what the flags name, else nothing below 0 where nothing below 0 was observed.
+///
+/// # Errors
+/// A bound of a column that is not there.
+pub(super) fn limits(bounds: &[BoundsArg], table: &Table) -> Result<Vec<Limits>, Failure> {
+    let off = bounds.iter().any(|b| matches!(b, BoundsArg::None));
+    let columns = &table.profile().columns;
+    let mut limits: Vec<Limits> = columns.iter().map(|c| if !off && c.non_negative { (Some(0.0), None) } else { (None, None) }).collect();
+    for bound in bounds {
+        if let BoundsArg::Of(name, wanted) = bound {
+            let Some(at) = table.names().iter().position(|n| n == name) else {
+                return Err(Failure::usage("bounds", format!("there is no column '{name}' of numbers"))
+                    .help(format!("the columns are {}", table.names().join(", "))));
+            };
+            limits[at] = *wanted;
+        }
+    }
+    Ok(limits)
+}
