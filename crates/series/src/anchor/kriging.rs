@@ -15,6 +15,8 @@ const NUGGET: f64 = 3e-3;
 const NEAR: isize = 12;
 /// Up to this period two seasons on both sides are looked at, above it one.
 const SHORT: usize = 48;
+/// Up to this period cells a season away are looked at: covariances are kept for all lags up to four of it.
+const LONG: usize = 300;
 /// Rows of a task.
 const ROWS: usize = 1024;
 /// Rounds in which covariances are estimated again from the completed table.
@@ -155,7 +157,7 @@ fn solve(matrix: &mut [f64], right: &mut [f64], count: usize) -> f64 {
 /// Rows around a hole that are asked: the near ones, and those about one and two seasons away.
 fn lags(period: Option<usize>) -> Vec<isize> {
     let mut lags: Vec<isize> = (-NEAR..=NEAR).collect();
-    if let Some(period) = period {
+    if let Some(period) = period.filter(|&period| period <= LONG) {
         let seasons: &[isize] = if period <= SHORT { &[-2, -1, 1, 2] } else { &[-1, 1] };
         lags.extend(seasons.iter().flat_map(|s| (-2..=2).map(move |d| s * period as isize + d)));
     }

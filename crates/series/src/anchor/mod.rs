@@ -138,10 +138,11 @@ impl Anchor {
                 let tried: Vec<Tried> = (frames.iter().zip(&part).zip(&whole).zip(&hidden))
                     .map(|(((frame, part), truth), hidden)| Tried::new(&models, &frame.positions, part, truth, &pick(hidden, &columns)))
                     .collect();
+                let picked: Vec<Mask> = hidden.iter().map(|mask| pick(mask, &columns)).collect();
                 let cells = Held {
                     cells: tried.iter().flat_map(|t| t.held.cells.iter().copied()).collect(),
                     errors: tried.iter().flat_map(|t| t.held.errors.iter().cloned()).collect(),
-                    cluster: cluster(&hidden, &columns),
+                    cluster: cluster(&picked),
                 };
                 let halves = [Some(0), Some(1), None].map(|half| Mix::fit(&cells, columns.len(), half, &PLAIN));
                 let ratios: Vec<_> = tried.iter().flat_map(|t| t.ratios(&halves)).collect();
@@ -307,12 +308,12 @@ fn hide(frame: &Frame, order: &[usize], share: f64, noise: Philox, sample: u32) 
 }
 
 /// Mean number of cells of a hidden gap: cells of one run, in columns that are hidden together, say about the same.
-fn cluster(hidden: &[Mask], columns: &[usize]) -> f64 {
+pub(crate) fn cluster(hidden: &[Mask]) -> f64 {
     let (mut cells, mut gaps) = (0usize, std::collections::BTreeSet::new());
     for (frame, mask) in hidden.iter().enumerate() {
-        for &column in columns {
+        for column in mask {
             let mut row = 0;
-            for part in mask[column].chunk_by(|a, b| a == b) {
+            for part in column.chunk_by(|a, b| a == b) {
                 if part[0] {
                     cells += part.len();
                     gaps.insert((frame, row, part.len()));

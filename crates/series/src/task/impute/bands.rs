@@ -106,8 +106,9 @@ impl Bands {
         Self { factors: vec![[1.0; LEVELS.len()]; bins] }
     }
 
-    /// From predictions of held-out cells, their bin and the truth.
-    pub(super) fn fit<'a>(cells: impl Iterator<Item = (usize, &'a Prediction, f64)>, bins: usize) -> Self {
+    /// From predictions of held-out cells, their bin and the truth. `independent` is the share of the cells that count as independent: the
+    /// fewer, the further out the bands have to reach to be safe.
+    pub(super) fn fit<'a>(cells: impl Iterator<Item = (usize, &'a Prediction, f64)>, bins: usize, independent: f64) -> Self {
         let mut ratios: Vec<Vec<Vec<f64>>> = vec![vec![Vec::new(); LEVELS.len()]; bins + 1];
         for (bin, prediction, truth) in cells {
             let off = truth - prediction.median();
@@ -122,7 +123,8 @@ impl Bands {
             // A ratio above the factor lies outside on the quantile's side: a share of min(level, 1 - level) may. The finite-sample rank is
             // that of split conformal prediction (Vovk et al. 2005).
             let inside = level.max(1.0 - level);
-            let rank = ((ratios.len() + 1) as f64 * inside).ceil() as usize;
+            let count = ratios.len() as f64;
+            let rank = (inside * (1.0 + 1.0 / (independent * count).max(1.0)) * count).ceil() as usize;
             ratios[rank.clamp(1, ratios.len()) - 1].clamp(0.02, 50.0)
         };
         let all = ratios.pop().unwrap_or_default();
@@ -201,7 +203,7 @@ mod tests {
             3.0 * (-(1.0 - u).ln() - 0.5)
         };
         let prediction = Prediction::Normal { centre: 0.0, scale: 1.0 };
-        let bands = Bands::fit((0..2000).map(|n| (n % 2, &prediction, truth(n))), 3);
+        let bands = Bands::fit((0..2000).map(|n| (n % 2, &prediction, truth(n))), 3, 1.0);
         for bin in [0, 1, 2] {
             let (low, high) = (bands.quantile(bin, &prediction, 0.05), bands.quantile(bin, &prediction, 0.95));
             let inside = (2000..4000).filter(|&n| (low..=high).contains(&truth(n))).count() as f64 / 2000.0;

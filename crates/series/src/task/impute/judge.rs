@@ -6,13 +6,15 @@ use super::{
     windows::Draws,
 };
 use crate::{
-    anchor::Trial,
+    anchor::{Trial, cluster},
     metrics::{self, BIN_LABELS, BINS, bin_of, pinball},
     report::{Backtest, BandScores, BinReport, DIFFUSION, MethodScores},
 };
 
 /// Rows that go to one half of the trial together.
 const STRIP: usize = 64;
+/// Independent cells that a gap counts for.
+const PER_GAP: f64 = 12.0;
 /// Held-out cells below which gaps of a length are filled as all are.
 const FEW: usize = 30;
 /// By how much of the CRPS a method has to be better than the anchor to be used in its place.
@@ -127,7 +129,9 @@ pub(super) fn judge(
     if cells.len() < FEW {
         return None;
     }
-    let scored: Vec<Scored> = (0..candidates.len()).map(|at| Scored::new(&cells, at)).collect();
+    // Cells of one gap err together; those far apart in it less so.
+    let independent = (PER_GAP / cluster(&trial.hidden)).min(1.0);
+    let scored: Vec<Scored> = (0..candidates.len()).map(|at| Scored::new(&cells, at, independent)).collect();
     let overall = choose(&candidates, &scored, asked, |_| true);
     let chosen: Vec<usize> = (0..BINS.len())
         .map(|bin| {
@@ -135,7 +139,7 @@ pub(super) fn judge(
             if count < FEW { overall } else { choose(&candidates, &scored, asked, |n| cells[n].bin == bin) }
         })
         .collect();
-    let all = |at: usize| Bands::fit(cells.iter().map(|cell| (cell.bin, &cell.predictions[at], cell.truth)), BINS.len());
+    let all = |at: usize| Bands::fit(cells.iter().map(|cell| (cell.bin, &cell.predictions[at], cell.truth)), BINS.len(), independent);
     let bands: Vec<Bands> = chosen.iter().map(|&at| all(at)).collect();
     let mut errors = vec![(0.0, 0usize); columns];
     for (n, cell) in cells.iter().enumerate() {
@@ -200,10 +204,10 @@ struct Scored {
 }
 
 impl Scored {
-    fn new(cells: &[Tried], at: usize) -> Self {
+    fn new(cells: &[Tried], at: usize, independent: f64) -> Self {
         let other = |half: usize| {
             let part: Vec<&Tried> = cells.iter().filter(|cell| cell.half != half).collect();
-            Bands::fit(part.iter().map(|cell| (cell.bin, &cell.predictions[at], cell.truth)), BINS.len())
+            Bands::fit(part.iter().map(|cell| (cell.bin, &cell.predictions[at], cell.truth)), BINS.len(), independent)
         };
         let bands = [other(0), other(1)];
         let plain = Bands::plain(BINS.len());
