@@ -52,23 +52,36 @@ pub(super) fn normal_quantile(level: f64) -> f64 {
 pub(super) enum Prediction {
     /// A number and the size of its error.
     Normal { centre: f64, scale: f64 },
-    /// Sorted draws.
-    Drawn { sorted: Vec<f64>, scale: f64 },
+    /// Draws, by what holds for any number of them: their middle, and the root mean square on each side of it.
+    Drawn {
+        median: f64,
+        mean: f64,
+        below: f64,
+        above: f64,
+    },
 }
 
 impl Prediction {
     /// The network's draws around the anchor.
     pub(super) fn drawn(mean: f64, scale: f64, residuals: &[f32]) -> Self {
-        let mut sorted: Vec<f64> = residuals.iter().map(|&r| f64::from(r).mul_add(scale, mean)).collect();
+        let mut sorted: Vec<f64> = residuals.iter().map(|&r| f64::from(r)).collect();
         sorted.sort_by(f64::total_cmp);
-        Self::Drawn { sorted, scale }
+        let median = quantile(&sorted, 0.5);
+        let side = |sign: f64| {
+            let off = sorted.iter().map(|r| sign * (r - median)).filter(|off| *off > 0.0);
+            let (sum, count) = off.fold((0.0, 0.0), |(sum, count), off| (sum + off * off, count + 1.0));
+            // Draws that all agree are not believed to be certain.
+            (sum / f64::max(count, 1.0)).sqrt().max(0.02) * scale
+        };
+        let average = sorted.iter().sum::<f64>() / sorted.len().max(1) as f64;
+        Self::Drawn { median: median.mul_add(scale, mean), mean: average.mul_add(scale, mean), below: side(-1.0), above: side(1.0) }
     }
 
     /// The middle: what the bands are around.
     pub(super) fn median(&self) -> f64 {
         match self {
             Self::Normal { centre, .. } => *centre,
-            Self::Drawn { sorted, .. } => quantile(sorted, 0.5),
+            Self::Drawn { median, .. } => *median,
         }
     }
 
@@ -76,20 +89,23 @@ impl Prediction {
     pub(super) fn mean(&self) -> f64 {
         match self {
             Self::Normal { centre, .. } => *centre,
-            Self::Drawn { sorted, .. } => sorted.iter().sum::<f64>() / sorted.len().max(1) as f64,
+            Self::Drawn { mean, .. } => *mean,
         }
     }
 
-    /// Distance of a quantile from the median, before calibration; never nothing on either side.
+    /// Distance of a quantile from the median, before calibration.
     pub(super) fn reach(&self, level: f64) -> f64 {
-        match self {
-            Self::Normal { scale, .. } => scale * normal_quantile(level),
-            Self::Drawn { sorted, scale } => {
-                let least = 0.02 * scale * normal_quantile(level).abs();
-                let reach = quantile(sorted, level) - quantile(sorted, 0.5);
-                if level < 0.5 { reach.min(-least) } else { reach.max(least) }
+        let scale = match self {
+            Self::Normal { scale, .. } => scale,
+            Self::Drawn { below, above, .. } => {
+                if level < 0.5 {
+                    below
+                } else {
+                    above
+                }
             }
-        }
+        };
+        scale * normal_quantile(level)
     }
 }
 
@@ -214,11 +230,13 @@ mod tests {
     }
 
     #[test]
-    fn draws_have_their_own_quantiles() {
-        let residuals: Vec<f32> = (0..101).map(|k| k as f32 / 10.0).collect();
-        let prediction = Prediction::drawn(1.0, 2.0, &residuals);
-        approx::assert_relative_eq!(prediction.median(), 11.0, epsilon = 1e-6);
-        approx::assert_relative_eq!(prediction.median() + prediction.reach(0.9), 19.0, epsilon = 1e-5);
+    fn draws_reach_as_far_as_they_spread() {
+        let normal: Vec<f32> = (0..400).map(|k| normal_quantile((f64::from(k) + 0.5) / 400.0) as f32).collect();
+        let skewed: Vec<f32> = normal.iter().map(|&r| if r > 0.0 { 3.0 * r } else { r }).collect();
+        let prediction = Prediction::drawn(1.0, 2.0, &skewed);
+        approx::assert_relative_eq!(prediction.median(), 1.0, epsilon = 0.02);
+        assert!((prediction.reach(0.95) - 6.0 * 1.645).abs() < 0.2 && (prediction.reach(0.05) + 2.0 * 1.645).abs() < 0.1);
+        assert!(prediction.mean() > 1.5);
         let flat = Prediction::drawn(0.0, 1.0, &[0.0; 8]);
         assert!(flat.reach(0.9) > 0.0 && flat.reach(0.1) < 0.0);
     }

@@ -23,7 +23,7 @@ use crate::{
 };
 
 /// Windows of a backtest that the network sees.
-const TRIAL_WINDOWS: usize = 24;
+const TRIAL_WINDOWS: usize = 12;
 /// Samples of each.
 const TRIAL_SAMPLES: usize = 16;
 
@@ -190,7 +190,7 @@ impl<'m> Imputer<'m> {
         }
         let rows: Vec<Range<usize>> = trial.masked.iter().map(|frame| 0..frame.rows()).collect();
         let drawn: Vec<Drawn<'_>> = (trial.masked.iter().zip(&trial.anchored).zip(&rows).zip(0..))
-            .map(|(((frame, anchored), rows), salt)| Drawn { frame, anchored, rows, salt })
+            .map(|(((frame, anchored), rows), salt)| Drawn { frame, anchored, rows, wanted: &trial.hidden[salt as usize], salt })
             .collect();
         let Some(draws) = imputer.draw(&drawn, TRIAL_SAMPLES, Some(TRIAL_WINDOWS), run)? else { return Ok(None) };
         let truth: Vec<Vec<Vec<f64>>> = frames.iter().map(|frame| imputer.anchor.scaler().forward(frame)).collect();
@@ -270,13 +270,16 @@ impl<'m> Imputer<'m> {
         if let Some(simple) = self.settings.method.simple() {
             anchored.mean = self.anchor.simple(frame, simple);
         }
-        let drawn = [Drawn { frame, anchored: &anchored, rows: &rows, salt: series as u32 }];
-        let wanted = self.uses_network() || (paths && self.model.is_some());
-        let Some(draws) = (if wanted { self.draw(&drawn, self.settings.samples, None, run)? } else { Some(Draws::none()) }) else {
+        let lengths = gap_lengths(&frame.values);
+        let fills = |length: usize| length > 0 && self.settings.longest.is_none_or(|longest| length <= longest);
+        let network = |length: usize| fills(length) && (paths || self.verdict.chosen[bin_of(length)] == Candidate::Diffusion);
+        let wanted: Vec<Vec<bool>> = lengths.iter().map(|column| column.iter().map(|&length| network(length)).collect()).collect();
+        let drawn = [Drawn { frame, anchored: &anchored, rows: &rows, wanted: &wanted, salt: series as u32 }];
+        let needed = self.uses_network() || (paths && self.model.is_some());
+        let Some(draws) = (if needed { self.draw(&drawn, self.settings.samples, None, run)? } else { Some(Draws::none()) }) else {
             return Ok(None);
         };
         let noise = Philox::new(self.settings.seed);
-        let lengths = gap_lengths(&frame.values);
         for column in 0..columns {
             let scale = self.anchor.scaler().column(column);
             let (low, high) = self.settings.limits.get(column).copied().unwrap_or_default();
@@ -288,7 +291,7 @@ impl<'m> Imputer<'m> {
             let word = salt(&frame.names[column], series as u32);
             for row in rows.clone() {
                 let length = lengths[column][row];
-                if length == 0 || self.settings.longest.is_some_and(|longest| length > longest) {
+                if !fills(length) {
                     continue;
                 }
                 let (at, bin) = (row - rows.start, bin_of(length));

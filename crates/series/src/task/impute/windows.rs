@@ -13,8 +13,10 @@ use crate::{
     task::ResidualModel,
 };
 
-/// Rows on both sides of what a window fills, for what stands around; a quarter of it together.
-const MARGIN: usize = 8;
+/// Rows on both sides of what a window fills, for what stands around.
+const MARGIN: usize = 4;
+/// Samples that are drawn together: what fits into a core's memory.
+const TOGETHER: usize = 8;
 
 /// One frame whose holes are drawn.
 #[derive(Clone, Copy, Debug)]
@@ -23,6 +25,8 @@ pub(super) struct Drawn<'a> {
     pub(super) anchored: &'a Anchored,
     /// Rows whose holes are wanted.
     pub(super) rows: &'a Range<usize>,
+    /// Holes that the network is to fill, `[column][row]`; windows without one are left out.
+    pub(super) wanted: &'a [Vec<bool>],
     /// Tells series of a panel apart in the noise's address.
     pub(super) salt: u32,
 }
@@ -89,7 +93,7 @@ impl<'a> WindowJob<'a> {
             for columns in anchor.groups() {
                 let pick = |table: &[Vec<f64>]| columns.iter().map(|&c| table[c].clone()).collect::<Vec<_>>();
                 let values = pick(&scaled);
-                let holes = |rows: Range<usize>| rows.clone().any(|row| values.iter().any(|v| v[row].is_nan()));
+                let holes = |rows: Range<usize>| columns.iter().any(|&c| drawn.wanted[c][rows.clone()].contains(&true));
                 // Strips lie on the grid of positions in the frame's own rows: the frame is cut the same way whatever is wanted of it.
                 let first = drawn.rows.start / stride;
                 let strips = (first..drawn.rows.end.div_ceil(stride))
@@ -133,14 +137,7 @@ impl<'a> WindowJob<'a> {
     /// Network evaluations of a window.
     #[must_use]
     pub fn evaluations(&self) -> usize {
-        self.run.nfe()
-    }
-
-    /// Numbers that the denoiser is called on, over all windows, samples and steps: what the work costs.
-    #[must_use]
-    pub fn tokens(&self) -> usize {
-        let cells: usize = self.jobs.iter().map(|job| self.model.config.window * self.parts[job.sheet].columns.len()).sum();
-        cells * self.samples * self.run.nfe()
+        self.run.nfe() * self.samples.div_ceil(TOGETHER)
     }
 
     fn draw(&self, job: &Job, observe: &dyn Fn() -> ControlFlow<()>) -> ControlFlow<(), WindowDraws> {
@@ -148,25 +145,36 @@ impl<'a> WindowJob<'a> {
         let width = part.columns.len();
         let all: Vec<usize> = (0..width).collect();
         let window = part.sheet.window(job.first, self.model.config.window, &all);
-        let mut start = vec![0f32; window.rows * width * self.samples];
-        for (token, noise) in start.chunks_exact_mut(self.samples).enumerate() {
-            let (row, column) = (token / width, token % width);
-            if window.is_hole(row, column) {
-                // Positions of a table are far fewer than words; those that wrap around are far apart.
-                let node = part.positions[job.first + row].round() as i64 as u32;
-                self.noise.fill(part.salts[column], node, stream::PRIOR, noise);
+        let context = self.model.encode(&[&window]);
+        let wanted = |row: usize, column: usize| window.is_hole(row - job.first, column);
+        let mut draws: WindowDraws = Vec::new();
+        for row in job.rows.clone() {
+            for column in (0..width).filter(|&column| wanted(row, column)) {
+                draws.push((part.frame, part.columns[column], row, Vec::with_capacity(self.samples)));
             }
         }
-        let context = self.model.encode(&[&window]);
-        // The run was compiled for this model, which is all that sampling can refuse.
-        let drawn = self.model.sample(&context, self.samples, start, &self.run, &self.noise, observe).unwrap_or(ControlFlow::Break(()))?;
-        let mut draws = WindowDraws::new();
-        for row in job.rows.clone() {
-            for (column, &name) in part.columns.iter().enumerate() {
-                let local = row - job.first;
-                if window.is_hole(local, column) {
-                    let at = (local * width + column) * self.samples;
-                    draws.push((part.frame, name, row, drawn[at..at + self.samples].to_vec()));
+        let mut noise = vec![0f32; self.samples];
+        for first in (0..self.samples).step_by(TOGETHER) {
+            let count = TOGETHER.min(self.samples - first);
+            let mut start = vec![0f32; window.rows * width * count];
+            for (token, start) in start.chunks_exact_mut(count).enumerate() {
+                let (row, column) = (token / width, token % width);
+                if window.is_hole(row, column) {
+                    // Positions of a table are far fewer than words; those that wrap around are far apart.
+                    let node = part.positions[job.first + row].round() as i64 as u32;
+                    self.noise.fill(part.salts[column], node, stream::PRIOR, &mut noise[..first + count]);
+                    start.copy_from_slice(&noise[first..first + count]);
+                }
+            }
+            // The run was compiled for this model, which is all that sampling can refuse.
+            let drawn = self.model.sample(&context, count, start, &self.run, &self.noise, observe).unwrap_or(ControlFlow::Break(()))?;
+            let mut to = draws.iter_mut();
+            for row in job.rows.clone() {
+                for column in (0..width).filter(|&column| wanted(row, column)) {
+                    let at = ((row - job.first) * width + column) * count;
+                    if let Some((.., residuals)) = to.next() {
+                        residuals.extend_from_slice(&drawn[at..at + count]);
+                    }
                 }
             }
         }
