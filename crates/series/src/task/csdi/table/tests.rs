@@ -29,7 +29,7 @@ fn frame() -> Frame {
     frame
 }
 
-fn imputer(model: &CsdiModel, names: &[String], settings: ImputeSettings) -> CsdiImputer<'_> {
+fn imputer<'m>(model: &'m CsdiModel, names: &[String], settings: ImputeSettings) -> CsdiImputer<'m> {
     let method = match model.config.unconditional {
         true => Method::Repaint(RePaint { jump_length: 4, jump_samples: 2, eta: 1.0 }),
         false => Method::Solver(model.published()),
