@@ -1,15 +1,16 @@
 //! `langevin impute series`.
 
+mod filler;
 mod outputs;
+mod summary;
 mod table;
 
 use std::{path::PathBuf, time::Instant};
 
-use langevin_engine::{Cancel, sample};
 use langevin_series::{
     io::{Block, Fills, Step, Table, WriteOptions, Writer, Written},
     report::{self, CheckpointName, Report, Seconds},
-    task::{Filled, ImputeSettings, Imputer, Method, PointOf, WindowDraws, WindowJob},
+    task::{Filled, ImputeSettings, Method, PointOf},
 };
 
 use crate::{
@@ -21,7 +22,9 @@ use crate::{
     settings::Settings,
     values,
 };
+use filler::{Drawing, Filler};
 use outputs::{Picture, SamplesOut};
+use summary::{columns, plain_report, tell};
 use table::{BoundsArg, TableArgs};
 
 /// The shipped model.
@@ -84,6 +87,9 @@ pub(crate) struct Args {
     /// Trained model: a shipped name or a file
     #[arg(long, value_name = "NAME|FILE", default_value = MODEL)]
     checkpoint: PathBuf,
+    /// Fill by RePaint, walking each stretch of steps this many times; for a CSDI checkpoint without conditions
+    #[arg(long, value_name = "J", value_parser = values::whole(1..=100), conflicts_with_all = ["solver", "grid", "steps", "guidance", "config"])]
+    repaint: Option<u32>,
     #[command(flatten)]
     sampling: SamplingArgs,
     #[command(flatten)]
@@ -129,19 +135,19 @@ pub(super) fn run(args: &Args, settings: &Settings) -> Result<(), Failure> {
         return copied(args, settings, &table, seed, seconds);
     }
 
-    let frames = table.sample(SAMPLE)?;
     let opened = if args.method.draws() { Some(series::open(&args.checkpoint, &device)?) } else { None };
-    let model = match &opened {
-        Some((Opened::Residual(model), _)) => Some(model.as_ref()),
-        Some((Opened::Csdi(_), _)) => {
-            return Err(Failure::usage(
-                "checkpoint",
-                format!("{} holds CSDI, which fills windows of its own columns", args.checkpoint.display()),
-            )
-            .help("`langevin eval series` and tests/peers measure it; give a residual model such as series-base"));
-        }
-        None => None,
+    let (model, csdi) = match &opened {
+        Some((Opened::Residual(model), _)) => (Some(model.as_ref()), None),
+        Some((Opened::Csdi(model), _)) => (None, Some(model.as_ref())),
+        None => (None, None),
     };
+    if args.repaint.is_some() && csdi.is_none() {
+        return Err(Failure::usage(
+            "repaint",
+            "RePaint fills holes with a CSDI network without conditions, and nothing of that kind fills here",
+        )
+        .help("give --checkpoint FILE of a model trained with `unconditional = true`, or leave --repaint away"));
+    }
     let sampling = model.map(|model| args.sampling.chosen(&model.config.sampling)).transpose()?;
     let cost = model
         .map_or(0, |_| profile.grid_rows as usize * table.names().len() * args.samples as usize * sampling.as_ref().map_or(1, |s| s.steps));
@@ -165,38 +171,41 @@ pub(super) fn run(args: &Args, settings: &Settings) -> Result<(), Failure> {
         periods: table.calendar().seasons().into_iter().map(|(_, rows)| rows.round() as usize).filter(|&p| p >= 2).collect(),
         seed,
     };
+    let csdi = csdi.map(|model| filler::csdi(model, args.repaint, &args.sampling, &table, imputing.clone())).transpose()?;
     if args.write.dry_run {
         settings.talk(&format!("{} rows, {} holes in {} columns", profile.rows, profile.missing(), table.names().len()));
         return output::json(profile);
     }
-    let workers = settings.workers()?;
-    let run = |job: &WindowJob<'_>| draw(job, settings, &workers, &cancel);
+    let drawing = Drawing { settings, workers: settings.workers()?, cancel };
     let fitting = Instant::now();
-    let Some((imputer, backtest)) = Imputer::fit(&frames, model.filter(|_| !skip), imputing, &run)? else {
-        return Err(langevin_engine::Error::Interrupted { saved: None }.into());
+    let (filler, backtest) = if let Some((imputer, told)) = csdi {
+        warnings.extend(told);
+        (Filler::Csdi(imputer), None)
+    } else {
+        let fitted = Filler::fit(&table.sample(SAMPLE)?, model.filter(|_| !skip), imputing, &drawing)?;
+        if fitted.1.is_none() && args.backtest > 0.0 {
+            warnings.push("Too little is known to try the methods on: bands are those of the linear model.".to_owned());
+        }
+        fitted
     };
-    drop(frames);
     seconds.fit = fitting.elapsed().as_secs_f64();
-    if backtest.is_none() && args.backtest > 0.0 {
-        warnings.push("Too little is known to try the methods on: bands are those of the linear model.".to_owned());
-    }
 
     let filling = Instant::now();
-    let written = fill(args, &table, &imputer, &levels, &run)?;
+    let written = fill(args, &table, &filler, &levels, &drawing)?;
     seconds.fill = filling.elapsed().as_secs_f64();
     seconds.total = started.elapsed().as_secs_f64();
     let report = Report {
         checkpoint: opened
             .as_ref()
-            .filter(|_| imputer.uses_network())
+            .filter(|_| filler.uses_network())
             .map(|(_, checkpoint)| CheckpointName { name: checkpoint.header.config.name.clone(), hash: checkpoint.hash.clone() }),
         backtest,
-        samples: if imputer.uses_network() || args.samples_out.is_some() { args.samples as usize } else { 0 },
-        steps: if imputer.uses_network() { imputer.steps() } else { 0 },
-        columns: columns(&table, &imputer, &written, &args.bounds)?,
+        samples: if filler.uses_network() || args.samples_out.is_some() { args.samples as usize } else { 0 },
+        steps: if filler.uses_network() { filler.steps() } else { 0 },
+        columns: columns(&table, &filler, &written, &args.bounds)?,
         ..plain_report(args, &table, seed, seconds, warnings, &written)
     };
-    let report = Report { input: report::Input { period: imputer.anchor().period(), ..report.input }, ..report };
+    let report = Report { input: report::Input { period: filler.period(), ..report.input }, ..report };
     tell(args, settings, &report)
 }
 
@@ -231,21 +240,8 @@ fn claim(args: &Args) -> Result<(), Failure> {
     Ok(())
 }
 
-fn draw(job: &WindowJob<'_>, settings: &Settings, workers: &langevin_engine::Workers, cancel: &Cancel) -> Option<Vec<WindowDraws>> {
-    let progress = settings.progress(job.len() as u64 * job.evaluations() as u64, "evaluations");
-    let drawn = sample(job, 0..job.len() as u32, workers, cancel, &|| progress.advance());
-    progress.finish();
-    drawn.ok()
-}
-
 /// Pass 2: every block filled and written.
-fn fill(
-    args: &Args,
-    table: &Table,
-    imputer: &Imputer<'_>,
-    levels: &[f64],
-    run: &langevin_series::task::RunJob<'_>,
-) -> Result<Written, Failure> {
+fn fill(args: &Args, table: &Table, filler: &Filler<'_>, levels: &[f64], drawing: &Drawing<'_>) -> Result<Written, Failure> {
     let mut stream = Stream::start(&args.output)?;
     let mut mask = args.mask_out.as_deref().map(Stream::start).transpose()?;
     let mut samples = args.samples_out.as_deref().map(|path| SamplesOut::start(path, args.samples as usize)).transpose()?;
@@ -259,8 +255,7 @@ fn fill(
         mask.as_mut().map(|mask| Writer::create(table, mask, WriteOptions { quantiles: Vec::new(), mask: true })).transpose()?;
     for block in table.blocks()? {
         let block: Block = block?;
-        let filled = imputer.fill(&block.frame, block.core.clone(), block.series, samples.is_some(), run)?;
-        let Some(filled) = filled else { return Err(langevin_engine::Error::Interrupted { saved: None }.into()) };
+        let filled = filler.fill(&block, samples.is_some(), drawing)?;
         if let Some(samples) = &mut samples {
             samples.block(&block, &filled)?;
         }
@@ -301,66 +296,4 @@ fn copied(args: &Args, settings: &Settings, table: &Table, seed: u64, mut second
     let columns = table.names().len();
     let written = Written { filled: vec![0; columns], left: vec![0; columns], added: 0 };
     tell(args, settings, &plain_report(args, table, seed, seconds, Vec::new(), &written))
-}
-
-/// What a report says whatever filled the table.
-fn plain_report(args: &Args, table: &Table, seed: u64, seconds: Seconds, warnings: Vec<String>, written: &Written) -> Report {
-    let profile = table.profile();
-    Report {
-        schema: report::SCHEMA,
-        input: report::Input {
-            file: args.input.display().to_string(),
-            layout: profile.layout.to_owned(),
-            rows: profile.rows as usize,
-            series: profile.series as usize,
-            columns: profile.columns.len(),
-            cells: profile.columns.iter().map(|c| (c.count + c.missing) as usize).sum(),
-            missing: profile.missing() as usize,
-            frequency: profile.frequency.clone(),
-            absent_rows: profile.grid_rows.saturating_sub(profile.rows) as usize,
-            period: None,
-        },
-        filled: written.filled.iter().sum::<u64>() as usize,
-        left: written.left.iter().sum::<u64>() as usize,
-        forecast_rows: written.added as usize,
-        backtest: None,
-        columns: Vec::new(),
-        samples: 0,
-        steps: 0,
-        quantiles: args.quantiles.clone(),
-        seed,
-        checkpoint: None,
-        seconds,
-        warnings,
-    }
-}
-
-fn columns(table: &Table, imputer: &Imputer<'_>, written: &Written, bounds: &[BoundsArg]) -> Result<Vec<report::ColumnReport>, Failure> {
-    let limits = table::limits(bounds, table)?;
-    let of = |(at, column): (usize, &langevin_series::io::ColumnProfile)| report::ColumnReport {
-        name: column.name.clone(),
-        missing: column.missing as usize,
-        filled: written.filled[at] as usize,
-        gaps: column.gaps.iter().sum::<u64>() as usize,
-        longest_gap: column.longest_gap as usize,
-        mean: column.mean,
-        deviation: column.deviation,
-        transform: imputer.anchor().scaler().column(at).warp.name().to_owned(),
-        bounds: limits[at],
-        decimals: usize::from(column.decimals),
-        mae: imputer.error(at),
-    };
-    Ok(table.profile().columns.iter().enumerate().filter(|(_, c)| c.missing > 0).map(of).collect())
-}
-
-/// The report: a paragraph on stderr, JSON where it is wanted.
-fn tell(args: &Args, settings: &Settings, report: &Report) -> Result<(), Failure> {
-    settings.talk(&report.text());
-    report.warnings.iter().for_each(|warning| settings.talk(warning));
-    if let Some(path) = &args.report {
-        let mut json = serde_json::to_vec_pretty(report).map_err(|e| Failure::data("json", "the report cannot be written").because(e))?;
-        json.push(b'\n');
-        output::put(path, &json)?;
-    }
-    if settings.json && args.output.as_os_str() != output::STDOUT { output::json(report) } else { Ok(()) }
 }

@@ -23,9 +23,7 @@ use crate::{
 /// How a window is filled.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Method {
-    /// Ancestral steps through the whole schedule with the posterior's variance, as published.
-    Published,
-    /// Another solver of the core.
+    /// A solver of the core: as published, [`CsdiModel::published`].
     Solver(Sampling),
     /// RePaint (Lugmayr et al. 2022) with the unconditional model.
     Repaint(RePaint),
@@ -67,26 +65,25 @@ impl CsdiModel {
     /// # Errors
     /// What the core refuses, and methods that this model has not been trained for.
     pub fn evaluations(&self, method: &Method) -> Result<usize> {
+        let run = self.run(method)?;
         Ok(match method {
             Method::Repaint(repaint) => {
                 let walk = langevin_core::drive::jump_list(self.config.steps, repaint.jump_length, repaint.jump_samples);
                 // Steps up need no network.
                 1 + walk.windows(2).filter(|pair| pair[1] < pair[0]).count()
             }
-            _ => self.run(method)?.nfe(),
+            _ => run.nfe(),
         })
     }
 
-    fn sampling(method: &Method, steps: usize) -> Sampling {
-        match method {
-            Method::Solver(sampling) => sampling.clone(),
-            // RePaint walks the same levels.
-            Method::Published | Method::Repaint(_) => Sampling {
-                solver: Recipe::Solver(Solver::Ddpm(Ddpm { variance: Variance::Small })),
-                grid: Grid::Linspace {},
-                steps,
-                ..Sampling::default()
-            },
+    /// Sampling as published: ancestral steps through the whole schedule with the posterior's variance.
+    #[must_use]
+    pub fn published(&self) -> Sampling {
+        Sampling {
+            solver: Recipe::Solver(Solver::Ddpm(Ddpm { variance: Variance::Small })),
+            grid: Grid::Linspace {},
+            steps: self.config.steps,
+            ..Sampling::default()
         }
     }
 
@@ -100,7 +97,12 @@ impl CsdiModel {
             };
             return Err(langevin_core::Error::Invalid { what: "sampling", reason: reason.to_owned() }.into());
         }
-        Ok(Self::sampling(method, self.config.steps).compile(&self.schedule, Param::Eps, None, false)?)
+        let sampling = match method {
+            Method::Solver(sampling) => sampling.clone(),
+            // RePaint walks the same levels.
+            Method::Repaint(_) => self.published(),
+        };
+        Ok(sampling.compile(&self.schedule, Param::Eps, None, false)?)
     }
 
     /// Samples of a window, `[sample][column][row]` in the units of the columns; what is observed stays as it is. `window` has the
@@ -222,4 +224,4 @@ impl CsdiModel {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -54,7 +54,7 @@ struct Tried {
 }
 
 /// Lengths of the gaps that cells lie in, `[column][row]`; 0 where observed.
-pub(super) fn gap_lengths(values: &[Vec<f64>]) -> Vec<Vec<usize>> {
+pub(in crate::task) fn gap_lengths(values: &[Vec<f64>]) -> Vec<Vec<usize>> {
     let of = |column: &Vec<f64>| {
         let holes: Vec<bool> = column.iter().map(|v| v.is_nan()).collect();
         let mut lengths = vec![0; column.len()];

@@ -8,10 +8,11 @@ use std::{ops::Range, str::FromStr};
 
 use langevin_core::{NoiseSource as _, Philox, noise::stream, recipe::Sampling};
 
+pub(super) use self::judge::gap_lengths;
 pub use self::windows::{WindowDraws, WindowJob};
 use self::{
     bands::{Prediction, normal_quantile, ranks},
-    judge::{Candidate, Verdict, gap_lengths, judge},
+    judge::{Candidate, Verdict, judge},
     windows::{Drawn, Draws, salt},
 };
 use super::ResidualModel;
@@ -112,6 +113,12 @@ pub enum PointOf {
 /// Least and greatest value that may be filled into a column, in its own units.
 pub type Limits = (Option<f64>, Option<f64>);
 
+/// A value inside of its limits.
+pub(super) fn within((low, high): Limits, x: f64) -> f64 {
+    let x = low.map_or(x, |low| x.max(low));
+    high.map_or(x, |high| x.min(high))
+}
+
 /// How a table is filled.
 #[derive(Clone, Debug)]
 pub struct ImputeSettings {
@@ -163,6 +170,14 @@ pub struct Filled {
     pub quantiles: Vec<Vec<Vec<f64>>>,
     /// Sample paths, `paths[column][row][sample]`, empty where nothing is filled in or no paths were asked for.
     pub paths: Vec<Vec<Vec<f64>>>,
+}
+
+impl Filled {
+    /// Nothing filled in.
+    pub(super) fn nothing(columns: usize, levels: usize, rows: usize) -> Self {
+        let blank = vec![vec![f64::NAN; rows]; columns];
+        Self { point: blank.clone(), quantiles: vec![blank; levels], paths: vec![vec![Vec::new(); rows]; columns] }
+    }
 }
 
 impl<'m> Imputer<'m> {
@@ -254,9 +269,7 @@ impl<'m> Imputer<'m> {
     /// Sampling settings that the model cannot follow.
     pub fn fill(&self, frame: &Frame, rows: Range<usize>, series: usize, paths: bool, run: &RunJob<'_>) -> Result<Option<Filled>> {
         let (columns, levels) = (frame.columns(), self.settings.quantiles.len());
-        let blank = vec![vec![f64::NAN; rows.len()]; columns];
-        let mut filled =
-            Filled { point: blank.clone(), quantiles: vec![blank; levels], paths: vec![vec![Vec::new(); rows.len()]; columns] };
+        let mut filled = Filled::nothing(columns, levels, rows.len());
         if frame.values.iter().all(|column| column[rows.clone()].iter().all(|v| !v.is_nan())) {
             return Ok(Some(filled));
         }
@@ -282,12 +295,8 @@ impl<'m> Imputer<'m> {
         let noise = Philox::new(self.settings.seed);
         for column in 0..columns {
             let scale = self.anchor.scaler().column(column);
-            let (low, high) = self.settings.limits.get(column).copied().unwrap_or_default();
-            let back = |z: f64| {
-                let x = scale.back(z);
-                let x = low.map_or(x, |low| x.max(low));
-                high.map_or(x, |high| x.min(high))
-            };
+            let limits = self.settings.limits.get(column).copied().unwrap_or_default();
+            let back = |z: f64| within(limits, scale.back(z));
             let word = salt(&frame.names[column], series as u32);
             for row in rows.clone() {
                 let length = lengths[column][row];

@@ -28,7 +28,7 @@ fn task(config: &CsdiConfig) -> CsdiTask {
 }
 
 /// A model whose network says something.
-fn model(unconditional: bool) -> CsdiModel {
+pub(in crate::task::csdi) fn model(unconditional: bool) -> CsdiModel {
     let (config, device) = (config(unconditional), Device::flex());
     let net = task(&config).init(1, &device);
     let mut values = weights::export(&net).unwrap();
@@ -56,7 +56,7 @@ fn filled(model: &CsdiModel, samples: usize, method: &Method, noise: &dyn NoiseS
 #[test]
 fn the_published_sampler_by_its_definition() {
     let model = model(false);
-    let ours = filled(&model, 1, &Method::Published, &Philox::new(6));
+    let ours = filled(&model, 1, &Method::Solver(model.published()), &Philox::new(6));
     let window = window();
     let [mean, deviation] = &model.scales;
     let z = |k: usize, row: usize| (window[k][row] - f64::from(mean[k])) / f64::from(deviation[k]);
@@ -107,7 +107,8 @@ fn the_published_sampler_by_its_definition() {
 fn samples_keep_what_was_observed_and_do_not_depend_on_each_other() {
     let repaint = Method::Repaint(RePaint { jump_length: 4, jump_samples: 2, eta: 1.0 });
     let solver = Method::Solver(Sampling { steps: 6, ..Sampling::default() });
-    for (unconditional, method) in [(false, Method::Published), (false, solver), (true, repaint.clone())] {
+    let published = Method::Solver(model(false).published());
+    for (unconditional, method) in [(false, published.clone()), (false, solver), (true, repaint.clone())] {
         let model = model(unconditional);
         let all = filled(&model, 3, &method, &Philox::new(2));
         let third = filled(&model, 1, &method, &Philox::new(2).rows_from(2));
@@ -124,8 +125,8 @@ fn samples_keep_what_was_observed_and_do_not_depend_on_each_other() {
     }
     // A model fills by the method that it was trained for.
     assert!(model(false).fill(&window(), 1, &repaint, &Philox::new(1), &|| ControlFlow::Continue(())).is_err());
-    assert!(model(true).fill(&window(), 1, &Method::Published, &Philox::new(1), &|| ControlFlow::Continue(())).is_err());
-    assert!(model(false).fill(&window()[..1], 1, &Method::Published, &Philox::new(1), &|| ControlFlow::Continue(())).is_err());
+    assert!(model(true).fill(&window(), 1, &published, &Philox::new(1), &|| ControlFlow::Continue(())).is_err());
+    assert!(model(false).fill(&window()[..1], 1, &published, &Philox::new(1), &|| ControlFlow::Continue(())).is_err());
 }
 
 #[test]
