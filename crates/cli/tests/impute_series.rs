@@ -34,8 +34,7 @@ impl Place {
     }
 
     fn names(&self) -> Vec<String> {
-        let mut names: Vec<_> =
-            fs::read_dir(self.folder.path()).unwrap().map(|f| f.unwrap().file_name().into_string().unwrap()).collect();
+        let mut names: Vec<_> = fs::read_dir(self.folder.path()).unwrap().map(|f| f.unwrap().file_name().into_string().unwrap()).collect();
         names.sort();
         names
     }
@@ -196,7 +195,8 @@ fn wrong_settings_leave_nothing_behind() {
     let run = taken.impute(&["--method", "linear", "--quantiles", "0.05", "-o", "out.csv", "--mask-out", "m.csv"]);
     assert!(run.code == 1 && run.stderr.contains("'x_q05' is there already") && taken.names() == ["in.csv"], "{run:?}");
     for (input, says) in [("nowhere.csv", "nowhere.csv"), (".", "is a folder")] {
-        let run = run(command(&["impute", "series", input, "--method", "ridge", "-o", "out.csv"]).current_dir(place.folder.path()));
+        let run =
+            support::run(command(&["impute", "series", input, "--method", "ridge", "-o", "out.csv"]).current_dir(place.folder.path()));
         assert!(run.code == 1 && run.stderr.contains(says) && place.names() == ["in.csv"], "{run:?}");
     }
 }
@@ -269,7 +269,13 @@ fn small_and_odd_tables_are_filled() {
     let constant: String = (0..50).map(|i| format!("{},{}\n", if i % 4 == 0 { "" } else { "7" }, i % 5)).collect();
     let single: String = (0..50).map(|i| format!("{},{}\n", if i == 20 { "7.5" } else { "" }, i % 5)).collect();
     let wide: String = (0..120)
-        .map(|i| (0..70).map(|k| if (i * 7 + k * 3) % 11 == 0 { String::new() } else { format!("{:.2}", f64::from(i + k).sin()) }).collect::<Vec<_>>().join(",") + "\n")
+        .map(|i| {
+            (0..70)
+                .map(|k| if (i * 7 + k * 3) % 11 == 0 { String::new() } else { format!("{:.2}", f64::from(i + k).sin()) })
+                .collect::<Vec<_>>()
+                .join(",")
+                + "\n"
+        })
         .collect();
     let names = (0..70).map(|k| format!("c{k}")).collect::<Vec<_>>().join(",");
     let cases = [
@@ -291,7 +297,10 @@ fn small_and_odd_tables_are_filled() {
             }
             assert_eq!(after.lines().count(), text.lines().count(), "{name}");
             if ["constant", "one observed"].contains(&name.as_str()) {
-                assert!(after.lines().skip(1).all(|l| number(&fields(l, ",")[0]) == if name == "constant" { 7.0 } else { 7.5 }), "{name}: {after}");
+                assert!(
+                    after.lines().skip(1).all(|l| number(&fields(l, ",")[0]) == if name == "constant" { 7.0 } else { 7.5 }),
+                    "{name}: {after}"
+                );
             }
         }
     }
@@ -348,7 +357,8 @@ const RESIDUAL: &str = "name = 'tiny'\ndomain = 'series'\n[model]\nkind = 'resid
 fn a_network_fills_alike_whatever_the_threads_and_the_order_of_columns() {
     let place = Place::new(good());
     fs::write(place.at("tiny.toml"), RESIDUAL).unwrap();
-    let trained = run(command(&["train", "series", "--synthetic", "8", "--config", "tiny.toml", "-o", "run"]).current_dir(place.folder.path()));
+    let trained =
+        run(command(&["train", "series", "--synthetic", "8", "--config", "tiny.toml", "-o", "run"]).current_dir(place.folder.path()));
     assert_eq!(trained.code, 0, "{}", trained.stderr);
     let model = place.at("run/model.safetensors");
     let more = ["--checkpoint", model.to_str().unwrap(), "--samples", "6", "--quantiles", "0.05,0.95", "--method"];
@@ -383,7 +393,18 @@ fn scored(place: &Place, masked: &str, what: &str) {
     let plain = permuted(&fs::read_to_string(&truth).unwrap(), &(0..columns).collect::<Vec<_>>());
     fs::write(place.at("truth.csv"), plain).unwrap();
     let truth = place.at("truth.csv").into_os_string().into_string().unwrap();
-    let run = langevin(&["eval", "series", "--truth", &truth, "--masked", place.table.to_str().unwrap(), "--imputed", &imputed, "--samples", &samples]);
+    let run = langevin(&[
+        "eval",
+        "series",
+        "--truth",
+        &truth,
+        "--masked",
+        place.table.to_str().unwrap(),
+        "--imputed",
+        &imputed,
+        "--samples",
+        &samples,
+    ]);
     assert!(run.code == 0 && run.stdout.contains("0 left empty"), "{what}: {run:?}");
     assert!(run.stdout.contains("CRPS of samples"), "{what}: {}", run.stdout);
 }
@@ -431,7 +452,9 @@ fn samples_are_those_of_the_records_they_name() {
             format!("2020-01-{:02} {:02}:00,{name},{value}\n", 1 + i / 24, i % 24)
         })
         .collect();
-    for (what, text) in [("wide", good()), ("long", format!("time,variable,value\n{long}")), ("panel", panel(false)), ("mixed", panel(true))] {
+    for (what, text) in
+        [("wide", good()), ("long", format!("time,variable,value\n{long}")), ("panel", panel(false)), ("mixed", panel(true))]
+    {
         let place = Place::new(&text);
         let run = place.impute(&["--method", "linear", "--samples", "8", "--samples-out", "s.csv", "-o", "out.csv", "--force"]);
         assert_eq!(run.code, 0, "{what}: {}", run.stderr);
@@ -439,7 +462,11 @@ fn samples_are_those_of_the_records_they_name() {
         // Samples lie around what is filled into the record that they are said to be of.
         let out: Vec<Vec<String>> = fs::read_to_string(place.at("out.csv")).unwrap().lines().map(|l| fields(l, ",")).collect();
         let samples = fs::read_to_string(place.at("s.csv")).unwrap();
-        assert_eq!(samples.lines().count() - 1, text.lines().flat_map(|l| fields(l, ",")).filter(|f| HOLES.contains(&f.as_str())).count(), "{what}");
+        assert_eq!(
+            samples.lines().count() - 1,
+            text.lines().flat_map(|l| fields(l, ",")).filter(|f| HOLES.contains(&f.as_str())).count(),
+            "{what}"
+        );
         for line in samples.lines().skip(1) {
             let fields = fields(line, ",");
             let column = out[0].iter().position(|name| *name == fields[1]).unwrap();
@@ -485,7 +512,8 @@ fn everything_that_can_be_written_is() {
     let input = |name: &str| report["input"][name].as_u64();
     assert_eq!((input("rows"), input("columns"), input("cells"), input("missing")), (Some(96), Some(3), Some(288), Some(28)));
     assert_eq!(report["input"]["frequency"], "1h");
-    let columns: Vec<_> = report["columns"].as_array().unwrap().iter().map(|c| (c["name"].as_str().unwrap(), c["filled"].as_u64().unwrap())).collect();
+    let columns: Vec<_> =
+        report["columns"].as_array().unwrap().iter().map(|c| (c["name"].as_str().unwrap(), c["filled"].as_u64().unwrap())).collect();
     assert_eq!(columns, [("a", 12), ("b", 10), ("c", 6)]);
     assert!(report["backtest"]["held_out"].as_u64().unwrap() >= 30 && report["seconds"]["total"].as_f64().unwrap() > 0.0);
 

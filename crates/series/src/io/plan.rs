@@ -250,7 +250,8 @@ fn roles(source: &Source, options: &ReadOptions, delimiter: u8, header: &[String
     };
     if options.decimal == Decimal::Auto && !plan.named {
         let open = |&c: &usize| kinds[c].is_text() && !taken(&plan, c) && !options.exclude.contains(&header[c]);
-        let column = (0..header.len()).filter(open).find(|&c| plan.long.is_none_or(|(variable, _)| variable != c) && commas(options, head, c));
+        let column =
+            (0..header.len()).filter(open).find(|&c| plan.long.is_none_or(|(variable, _)| variable != c) && commas(options, head, c));
         if let Some(column) = column {
             return Err(comma_numbers(source, &plan, head, column));
         }
