@@ -134,6 +134,16 @@ fn wrong_tables_leave_nothing_behind() {
         ("too large", with_line(8, "2020-01-01 07:00,1e999,2.0,1").into(), &["row 9, column 'a'", "infinite"]),
         ("decimal comma here and there", comma.into(), &["column 'a'", "'5,"]),
         ("decimal comma", quoted_comma.into(), &["row 2, column 'a'", "'5,00'", "--decimal ,", "--exclude 'a'"]),
+        (
+            "a day that is not",
+            good().replace("2020-01-02", "2020-02-30").into(),
+            &["row 26, column 'time'", "'2020-02-30 00:00' is no time"],
+        ),
+        (
+            "days that are not",
+            "time,x\n2020-01-01,1\n2020-13-01,2\n2020-13-02,\n2020-13-03,4\n".into(),
+            &["row 3, column 'time'", "'2020-13-01' is no time", "--time-col none"],
+        ),
         ("header only", "time,a,b\n".into(), &["row 1", "header"]),
         ("nothing", Vec::new(), &["is empty"]),
         ("blank lines", "\n\n".into(), &["blank lines"]),
@@ -501,7 +511,7 @@ fn everything_that_can_be_written_is() {
     let outputs = ["-o", "out.csv", "--json", "r.json", "--plot", "p.svg", "--mask-out", "m.csv", "--samples-out", "s.csv"];
     let args = [&outputs[..], &["--method", "ridge", "--quantiles", "0.05,0.95", "--samples", "4", "--seed", "3"]].concat();
     let dry = place.impute(&[&args[..], &["--dry-run"]].concat());
-    assert!(dry.code == 0 && dry.stdout.contains("\"missing\":28") && place.names() == ["in.csv"], "{dry:?}");
+    assert!(dry.code == 0 && dry.stderr.contains("28 holes") && place.names() == ["in.csv"], "{dry:?}");
     let run = place.impute(&args);
     assert!(run.code == 0 && run.stdout.is_empty() && run.stderr.contains("filled 28 of 28 holes"), "{run:?}");
     assert_eq!(place.names(), ["in.csv", "m.csv", "out.csv", "p.svg", "r.json", "s.csv"]);
@@ -539,7 +549,9 @@ fn standard_streams_are_files_too() {
     let stdin = fs::File::open(&place.table).unwrap();
     let piped = run(command(&["impute", "series", "-", "--method", "ridge", "-q"]).stdin(Stdio::from(stdin)));
     assert_eq!((piped.code, piped.stdout, piped.stderr), (0, wanted, String::new()));
-    let long = Place::new(table(PLAIN, 4000));
+    // More than a pipe holds, without a column of times.
+    let long: String = (0..40_000).map(|i| if i % 9 == 4 { ",1\n".to_owned() } else { format!("{}.25,\n", i % 17) }).collect();
+    let long = Place::new(format!("x,y\n{long}"));
     let closed = into_closed_pipe(&["impute", "series", long.table.to_str().unwrap(), "--method", "linear", "-q"]);
     assert!(closed.code == 0 && closed.stderr.is_empty(), "{closed:?}");
 }
@@ -548,6 +560,8 @@ fn standard_streams_are_files_too() {
 fn forecasts_go_on_where_the_table_ends() {
     let place = Place::new(good());
     let (plain, ahead) = (place.filled(&["--method", "ridge"]), place.filled(&["--method", "ridge", "--forecast", "24"]));
+    let told = place.impute(&["--method", "ridge", "--forecast", "24"]).stderr;
+    assert!(told.contains("filled 100 of 100 holes in 3 columns") && told.contains("24 rows added"), "{told}");
     assert_eq!(ahead.lines().count(), plain.lines().count() + 24);
     for (hour, line) in ahead.lines().skip(97).enumerate() {
         let fields = fields(line, ",");

@@ -7,7 +7,8 @@ use super::{
     options::{Choose, Decimal, Delimiter, Layout, ReadOptions},
     raw::{Record, Records},
     roles::{
-        Kind, calendar, disorder, find_calendar, find_id, kind, long, number_clock, refuse_unread_times, says_time, settle_id, settle_order,
+        Kind, calendar, disorder, find_calendar, find_id, kind, long, number_clock, refuse_unread_times, says_time, settle_id,
+        settle_order, unread,
     },
     source::{Source, check_encoding},
     time::Clock,
@@ -201,9 +202,9 @@ fn roles(source: &Source, options: &ReadOptions, delimiter: u8, header: &[String
             let column = find(name, "--time-col")?;
             let clock = calendar(head, column, true).or_else(|| number_clock(head, column, &header[column], &plan.dialect));
             let Some(clock) = clock else {
-                let token = head.rows.iter().map(|r| &r[column]).find(|t| !t.is_empty()).map_or_else(String::new, |t| lossy(t));
+                let (row, token) = unread(head, column);
                 let reason = format!("'{token}' is no time; write times like 2020-01-31 23:59:59, or give --time-col none");
-                return Err(source.wrong(plan.place(2, column), reason));
+                return Err(source.wrong(plan.place(row, column), reason));
             };
             plan.time = Some((column, clock));
         }
