@@ -40,6 +40,9 @@ fn value() -> impl Strategy<Value = f64> {
     ]
 }
 
+/// Steps between rows, how each column is, and its values.
+type Parts = (Vec<f64>, Vec<(u8, f64)>, Vec<Vec<f64>>);
+
 /// Series with the same columns, at equal steps or not, with at least one number in every column.
 fn frames() -> impl Strategy<Value = Vec<Frame>> {
     (1..5_usize, any::<bool>()).prop_flat_map(|(columns, regular)| {
@@ -50,7 +53,7 @@ fn frames() -> impl Strategy<Value = Vec<Frame>> {
         });
         prop::collection::vec(series, 1..4).prop_map(move |series| {
             let names: Arc<[String]> = (0..columns).map(|k| format!("c{}", (k * 3) % 5)).collect();
-            let frame = |(steps, kinds, mut values): (Vec<f64>, Vec<(u8, f64)>, Vec<Vec<f64>>)| {
+            let frame = |(steps, kinds, mut values): Parts| {
                 let positions = steps.iter().scan(-1.0, |at, step| {
                     *at += step;
                     Some(*at)
