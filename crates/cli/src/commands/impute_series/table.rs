@@ -159,8 +159,16 @@ pub(super) fn limits(bounds: &[BoundsArg], table: &Table) -> Result<Vec<Limits>,
                 return Err(Failure::usage("bounds", format!("there is no column '{name}' of numbers"))
                     .help(format!("the columns are {}", table.names().join(", "))));
             };
-            limits[at] = *wanted;
+            limits[at] = written(*wanted, columns[at].decimals);
         }
     }
     Ok(limits)
+}
+
+/// Limits moved inwards to what a column's decimals can say, so that rounding keeps within them; as they are when nothing lies between.
+fn written((low, high): Limits, decimals: u8) -> Limits {
+    let unit = 10f64.powi(i32::from(decimals));
+    // The product of a decimal number and the unit may lie just beside the whole number that it is.
+    let inward = (low.map(|v| (v * unit - 1e-6).ceil() / unit), high.map(|v| (v * unit + 1e-6).floor() / unit));
+    if inward.0.zip(inward.1).is_some_and(|(low, high)| low > high) { (low, high) } else { inward }
 }
