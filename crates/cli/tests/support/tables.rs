@@ -1,5 +1,7 @@
 //! Tables with holes, and imputations of them.
 
+#![allow(clippy::unwrap_used, reason = "a test may stop where its setting breaks")]
+
 use std::{fmt::Write as _, fs, path::PathBuf};
 
 use tempfile::TempDir;
