@@ -200,7 +200,7 @@ fn scored(place: &Place, masked: &str, what: &str) {
 fn panel(mixed: bool) -> String {
     let line = |site: char, i: usize| {
         let level = if site == 'A' { 0.0 } else { 1000.0 };
-        let value = if i < 3 || i > 56 || i % 7 == 3 { String::new() } else { format!("{:.2}", (i as f64 / 4.0).sin() + level) };
+        let value = if !(3..=56).contains(&i) || i % 7 == 3 { String::new() } else { format!("{:.2}", (i as f64 / 4.0).sin() + level) };
         format!("{site},2020-01-{:02} {:02}:00,{value}\n", 1 + i / 24, i % 24)
     };
     let rows: String = if mixed {
