@@ -13,6 +13,9 @@ use langevin_series::{
 
 use crate::{models, report::Failure, values};
 
+/// The shipped model.
+pub(crate) const MODEL: &str = "series-base";
+
 /// Name of the domain in configs.
 pub(crate) const DOMAIN: &str = "series";
 

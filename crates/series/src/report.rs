@@ -181,7 +181,8 @@ impl Report {
         if self.input.missing == 0 && self.forecast_rows == 0 {
             return "nothing is missing: the table was copied".to_owned();
         }
-        let mut text = format!("filled {} of {} holes", grouped(self.filled), grouped(self.input.missing));
+        // Rows of a forecast are holes too.
+        let mut text = format!("filled {} of {} holes", grouped(self.filled), grouped(self.filled + self.left));
         if self.left > 0 {
             text.push_str(&format!(" ({} left empty)", grouped(self.left)));
         }

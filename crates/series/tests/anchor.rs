@@ -28,13 +28,19 @@ fn plant(rows: usize) -> Frame {
     Frame {
         names: ["flow", "heat", "load", "noise"].map(str::to_owned).to_vec().into(),
         positions: (0..rows).map(|t| t as f64).collect(),
-        values: vec![column(1.0, 0, 0.2, 1_000_000), column(-2.0, 1, 0.3, 2_000_000), column(0.5, 0, 0.1, 3_000_000), column(0.0, 0, 1.0, 4_000_000)],
+        values: vec![
+            column(1.0, 0, 0.2, 1_000_000),
+            column(-2.0, 1, 0.3, 2_000_000),
+            column(0.5, 0, 0.1, 3_000_000),
+            column(0.0, 0, 1.0, 4_000_000),
+        ],
     }
 }
 
 fn punched(frame: &Frame, pattern: Pattern) -> Frame {
     let mask = pattern.mask(frame.rows(), frame.columns(), Philox::new(5), 0, 0);
-    let values = frame.values.iter().zip(&mask).map(|(v, m)| v.iter().zip(m).map(|(&v, &h)| if h { f64::NAN } else { v }).collect()).collect();
+    let values =
+        frame.values.iter().zip(&mask).map(|(v, m)| v.iter().zip(m).map(|(&v, &h)| if h { f64::NAN } else { v }).collect()).collect();
     Frame { values, ..frame.clone() }
 }
 

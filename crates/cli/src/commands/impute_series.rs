@@ -5,10 +5,13 @@ mod outputs;
 mod summary;
 mod table;
 
-use std::{path::PathBuf, time::Instant};
+use std::{
+    path::{Path, PathBuf},
+    time::Instant,
+};
 
 use langevin_series::{
-    io::{Block, Fills, Step, Table, WriteOptions, Writer, Written},
+    io::{Block, Fills, Table, WriteOptions, Writer, Written},
     report::{self, CheckpointName, Report, Seconds},
     task::{Filled, ImputeSettings, Method, PointOf},
 };
@@ -25,10 +28,8 @@ use crate::{
 use filler::{Drawing, Filler};
 use outputs::{Picture, SamplesOut};
 use summary::{columns, plain_report, tell};
-use table::{BoundsArg, TableArgs};
+use table::{BoundsArg, MaxGap, TableArgs};
 
-/// The shipped model.
-const MODEL: &str = "series-base";
 /// Cells of the table that anchor and backtest see: all of most tables.
 const SAMPLE: usize = 1 << 20;
 /// Numbers that the network may cost before `auto` leaves it out: about twenty minutes of a core.
@@ -65,7 +66,7 @@ pub(crate) struct Args {
     point: Point,
     /// Leave gaps longer than this empty: 7d, 12h, or a number of rows
     #[arg(long, value_name = "DURATION")]
-    max_gap: Option<Step>,
+    max_gap: Option<MaxGap>,
     /// Limits of what is filled in: auto (nothing below 0 in a column that never is), none, or COL=lo:hi
     #[arg(long, value_name = "auto|none|COL=LO:HI")]
     bounds: Vec<BoundsArg>,
@@ -85,7 +86,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FILE")]
     mask_out: Option<PathBuf>,
     /// Trained model: a shipped name or a file
-    #[arg(long, value_name = "NAME|FILE", default_value = MODEL)]
+    #[arg(long, value_name = "NAME|FILE", default_value = series::MODEL)]
     checkpoint: PathBuf,
     /// Fill by RePaint, walking each stretch of steps this many times; for a CSDI checkpoint without conditions
     #[arg(long, value_name = "J", value_parser = values::whole(1..=100), conflicts_with_all = ["solver", "grid", "steps", "guidance", "config"])]
@@ -131,7 +132,11 @@ pub(super) fn run(args: &Args, settings: &Settings) -> Result<(), Failure> {
     let seed = args.seed.chosen(None, settings);
     let mut seconds = Seconds { read: started.elapsed().as_secs_f64(), ..Seconds::default() };
     let mut warnings = Vec::new();
-    if profile.missing() == 0 && args.table.forecast() == 0 && args.quantiles.is_empty() {
+    let left_alone = profile.untouched.iter().map(String::as_str).collect::<Vec<_>>();
+    if !left_alone.is_empty() {
+        settings.explain(&format!("left as they are: {}", left_alone.join(", ")));
+    }
+    if nothing_to_do(args, &table) {
         return copied(args, settings, &table, seed, seconds);
     }
 
@@ -165,7 +170,7 @@ pub(super) fn run(args: &Args, settings: &Settings) -> Result<(), Failure> {
             Point::Median => PointOf::Median,
             Point::Mean => PointOf::Mean,
         },
-        longest: args.max_gap.map(|gap| table.calendar().steps(gap).floor() as usize),
+        longest: args.max_gap.map(|gap| gap.rows(&table)).transpose()?,
         limits: table::limits(&args.bounds, &table)?,
         backtest: args.backtest,
         periods: table.calendar().seasons().into_iter().map(|(_, rows)| rows.round() as usize).filter(|&p| p >= 2).collect(),
@@ -224,27 +229,41 @@ fn levels(args: &Args) -> Vec<f64> {
 fn claim(args: &Args) -> Result<(), Failure> {
     let outputs = [Some(&args.output), args.report.as_ref(), args.plot.as_ref(), args.samples_out.as_ref(), args.mask_out.as_ref()];
     let input = std::fs::canonicalize(&args.input).ok();
-    let mut seen: Vec<&PathBuf> = Vec::new();
+    let mut seen = Vec::new();
     for path in outputs.into_iter().flatten() {
         if input.is_some() && std::fs::canonicalize(path).ok() == input {
             return Err(
                 Failure::data("output", format!("{} is the input, and would be overwritten", path.display())).help("give another name")
             );
         }
-        if seen.contains(&path) {
+        let place = place(path);
+        if seen.contains(&place) {
             return Err(Failure::usage("output", format!("{} is named for two outputs", path.display())).help("give each its own name"));
         }
-        seen.push(path);
+        seen.push(place);
         output::claim(path, args.write.force)?;
     }
     Ok(())
+}
+
+/// Where a file is or will be, however its path is written.
+fn place(path: &Path) -> PathBuf {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let joined = std::fs::canonicalize(folder).ok().zip(path.file_name()).map(|(folder, name)| folder.join(name));
+    std::fs::canonicalize(path).ok().or(joined).unwrap_or_else(|| path.to_owned())
+}
+
+/// Whether the output is the input, and nothing else is to be written. A dry run says so and writes nothing.
+fn nothing_to_do(args: &Args, table: &Table) -> bool {
+    let beside = args.plot.is_some() || args.samples_out.is_some() || args.mask_out.is_some();
+    table.profile().missing() == 0 && args.table.forecast() == 0 && args.quantiles.is_empty() && !beside && !args.write.dry_run
 }
 
 /// Pass 2: every block filled and written.
 fn fill(args: &Args, table: &Table, filler: &Filler<'_>, levels: &[f64], drawing: &Drawing<'_>) -> Result<Written, Failure> {
     let mut stream = Stream::start(&args.output)?;
     let mut mask = args.mask_out.as_deref().map(Stream::start).transpose()?;
-    let mut samples = args.samples_out.as_deref().map(|path| SamplesOut::start(path, args.samples as usize)).transpose()?;
+    let mut samples = args.samples_out.as_deref().map(|path| SamplesOut::start(path, args.samples as usize, table)).transpose()?;
     let mut picture = args.plot.as_ref().map(|_| Picture::new(table.names().len()));
     let at = |level: f64| levels.iter().position(|&l| l == level).unwrap_or(0);
     let mut wanted = args.quantiles.clone();

@@ -73,6 +73,10 @@ impl From<langevin_molecule::Error> for Failure {
 
 impl From<langevin_series::Error> for Failure {
     fn from(error: langevin_series::Error) -> Self {
+        // Tables are written to files and to stdout, and of these only stdout has a reader that can go away.
+        if matches!(&error, langevin_series::Error::Io { source, .. } if source.kind() == io::ErrorKind::BrokenPipe) {
+            return Self::closed_pipe();
+        }
         let help = match &error {
             langevin_series::Error::Io { source, .. } => io_help(source),
             _ => "",

@@ -1,5 +1,6 @@
 //! Running the built program, and a small checkpoint to give it.
 
+pub(crate) mod tables;
 pub(crate) mod tones;
 
 use std::{

@@ -47,6 +47,12 @@ impl Block {
     pub fn is_hole(&self, column: usize, row: usize) -> bool {
         self.kinds[row] != RowKind::Absent && self.frame.values[column][self.core.start + row].is_nan()
     }
+
+    /// Number of the core's first row in its series.
+    #[must_use]
+    pub const fn first_row(&self) -> usize {
+        self.first as usize
+    }
 }
 
 /// The blocks of a table, in the order of the file; see [`Table::blocks`].

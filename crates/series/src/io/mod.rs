@@ -11,6 +11,7 @@ mod grid;
 mod held;
 mod options;
 mod order;
+mod places;
 mod plan;
 mod profile;
 mod raw;
@@ -23,6 +24,7 @@ mod writer;
 
 pub use blocks::{Block, Blocks, RowKind};
 pub use options::{Choose, DEFAULT_NA, Decimal, Delimiter, Freq, Layout, ReadOptions};
+pub use places::Place;
 pub use profile::{Calendar, ColumnProfile, GAP_BINS, GAP_LABELS, Profile, gap_bin};
 pub use table::Table;
 pub use time::Step;

@@ -90,7 +90,7 @@ impl FromStr for Delimiter {
 /// The sign before decimals.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Decimal {
-    /// A point; a comma where fields are separated by `;` and numbers parse only so.
+    /// A point; a comma where fields are not separated by commas and numbers parse only so.
     #[default]
     Auto,
     /// `1.5`

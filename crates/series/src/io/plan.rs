@@ -7,7 +7,8 @@ use super::{
     options::{Choose, Decimal, Delimiter, Layout, ReadOptions},
     raw::{Record, Records},
     roles::{
-        Kind, calendar, disorder, find_calendar, find_id, kind, long, number_clock, refuse_unread_times, says_time, settle_id, settle_order,
+        Kind, calendar, disorder, find_calendar, find_id, kind, long, number_clock, refuse_unread_times, says_time, settle_id,
+        settle_order, unread,
     },
     source::{Source, check_encoding},
     time::Clock,
@@ -178,7 +179,7 @@ fn roles(source: &Source, options: &ReadOptions, delimiter: u8, header: &[String
         })
     };
     let decimal = match options.decimal {
-        Decimal::Auto if delimiter == b';' && commas_only(options, head) => Decimal::Comma,
+        Decimal::Auto if delimiter != b',' && commas_only(options, head) => Decimal::Comma,
         Decimal::Auto => Decimal::Point,
         given => given,
     };
@@ -201,9 +202,9 @@ fn roles(source: &Source, options: &ReadOptions, delimiter: u8, header: &[String
             let column = find(name, "--time-col")?;
             let clock = calendar(head, column, true).or_else(|| number_clock(head, column, &header[column], &plan.dialect));
             let Some(clock) = clock else {
-                let token = head.rows.iter().map(|r| &r[column]).find(|t| !t.is_empty()).map_or_else(String::new, |t| lossy(t));
+                let (row, token) = unread(head, column);
                 let reason = format!("'{token}' is no time; write times like 2020-01-31 23:59:59, or give --time-col none");
-                return Err(source.wrong(plan.place(2, column), reason));
+                return Err(source.wrong(plan.place(row, column), reason));
             };
             plan.time = Some((column, clock));
         }
@@ -248,6 +249,14 @@ fn roles(source: &Source, options: &ReadOptions, delimiter: u8, header: &[String
             .filter(|&c| if plan.named { options.columns.contains(&header[c]) } else { !kinds[c].is_text() })
             .collect(),
     };
+    if options.decimal == Decimal::Auto && !plan.named {
+        let open = |&c: &usize| kinds[c].is_text() && !taken(&plan, c) && !options.exclude.contains(&header[c]);
+        let column =
+            (0..header.len()).filter(open).find(|&c| plan.long.is_none_or(|(variable, _)| variable != c) && commas(options, head, c));
+        if let Some(column) = column {
+            return Err(comma_numbers(source, &plan, head, column));
+        }
+    }
     if plan.values.is_empty() {
         let reason = "there is no column of numbers; look at --delimiter, --decimal, --columns, --exclude and --na";
         return Err(source.wrong("row 1 (the header)", reason));
@@ -271,6 +280,23 @@ fn commas_only(options: &ReadOptions, head: &Head) -> bool {
         }
     }
     found
+}
+
+/// A column of text whose fields are numbers when the comma is their sign.
+fn commas(options: &ReadOptions, head: &Head, column: usize) -> bool {
+    !kind(head, column, &Dialect::new(&options.na, Decimal::Comma)).is_text()
+}
+
+/// Refuses numbers with commas that may be decimal signs or stand between thousands: the column would be passed over without a word.
+fn comma_numbers(source: &Source, plan: &Plan, head: &Head, column: usize) -> crate::Error {
+    let found = head.rows.iter().position(|row| row[column].contains(&b','));
+    let (row, name) = (found.unwrap_or(0), &plan.header[column]);
+    let reason = format!(
+        "'{}' has a comma: if it is the decimal sign, give --decimal ,; if it stands between thousands, remove it; to leave the column as it is, \
+         --exclude '{name}'",
+        lossy(&head.rows[row][column])
+    );
+    source.wrong(plan.place(row as u64 + 2, column), reason)
 }
 
 /// Calls `take` on the records behind the header until it says `false`.

@@ -69,12 +69,18 @@ pub(crate) fn refuse_unread_times(source: &Source, plan: &Plan, head: &Head, kin
     let says = |name: &str| words(name).iter().any(|w| ["time", "date", "datetime", "timestamp", "ds"].contains(&w.as_str()));
     let found = (0..kinds.len()).find(|&c| kinds[c].is_text() && plan.id != Some(c) && says(&plan.header[c]));
     let Some(column) = found.filter(|&c| plan.long.is_none_or(|(variable, _)| variable != c)) else { return Ok(()) };
-    let token =
-        head.rows.iter().map(|r| &r[column]).find(|t| !t.is_empty()).map_or_else(String::new, |t| String::from_utf8_lossy(t).into_owned());
+    let (row, token) = unread(head, column);
     let reason = format!(
         "'{token}' is no time that is understood; write times like 2020-01-31 23:59:59, or give --time-col none to take the rows as equally far apart"
     );
-    Err(source.wrong(plan.place(2, column), reason))
+    Err(source.wrong(plan.place(row, column), reason))
+}
+
+/// Row and text of the first field that is no time; of the first field if all are.
+pub(crate) fn unread(head: &Head, column: usize) -> (u64, String) {
+    let texts = || head.rows.iter().map(|r| &r[column]).zip(2..).filter(|(text, _)| !text.is_empty());
+    let found = texts().find(|(text, _)| civil::parse(text, None, true).is_none()).or_else(|| texts().next());
+    found.map_or((2, String::new()), |(text, row)| (row, String::from_utf8_lossy(text).into_owned()))
 }
 
 fn words(name: &str) -> Vec<String> {

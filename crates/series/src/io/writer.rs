@@ -5,6 +5,7 @@ use std::{collections::HashMap, io::Write, path::PathBuf};
 use super::{
     blocks::{Block, RowKind},
     cell::Cell,
+    places::{Place, Places},
     raw::{Record, Records, quote},
     scan::Walk,
     table::Table,
@@ -204,29 +205,17 @@ impl<'a, W: Write> Writer<'a, W> {
             let find = |series: usize, row: usize, k: usize, level: usize| {
                 holes.get(&(series as u32, row as u32, k as u32)).map_or(f64::NAN, |&at| kept[at as usize + level])
             };
-            let (plan, grid) = (&self.table.plan, &self.table.grid);
+            let plan = &self.table.plan;
             let mut walk = Walk::new(&self.table.source, plan)?;
-            // Without a column of times a row is told by how many of its kind came before.
-            let mut counts: HashMap<(usize, usize), i64> = HashMap::new();
+            let mut places = Places::new(self.table, held);
             while walk.step()? {
-                let id = plan.id.map_or_else(Default::default, |c| walk.record.text(c));
-                let variable = plan.long.map_or_else(Default::default, |(c, _)| walk.record.text(c));
-                let Some((series, column)) = held.place(&id, &variable) else {
-                    self.long_row(&walk.record, usize::MAX, &|_, _| f64::NAN);
-                    continue;
-                };
-                let count = counts.entry((series, column.unwrap_or(usize::MAX))).or_default();
-                let ticks = walk.ticks()?.unwrap_or(*count);
-                *count += 1;
-                let times = &held.series[series].times;
-                let row = match grid.step {
-                    Some(_) => times.first().and_then(|&first| grid.index(first, ticks)).map_or(usize::MAX, |i| i as usize),
-                    None => times.binary_search(&ticks).unwrap_or(usize::MAX),
-                };
-                match (plan.long, column) {
-                    (None, _) => self.row(&walk.record, &|k, level| find(series, row, k, level)),
-                    (Some(_), Some(k)) => self.long_row(&walk.record, k, &|_, level| find(series, row, k, level)),
-                    (Some(_), None) => self.long_row(&walk.record, usize::MAX, &|_, _| f64::NAN),
+                let place = places.next(&walk)?;
+                match (plan.long, place) {
+                    (None, Some(at)) => self.row(&walk.record, &|k, level| find(at.series, at.row, k, level)),
+                    (Some(_), Some(Place { series, row, column: Some(k) })) => {
+                        self.long_row(&walk.record, k, &|_, level| find(series, row, k, level));
+                    }
+                    _ => self.long_row(&walk.record, usize::MAX, &|_, _| f64::NAN),
                 }
                 if self.buffer.len() > 1 << 16 {
                     self.flush()?;

@@ -1,9 +1,9 @@
 //! What an imputation writes beside the table: sample paths and the picture.
 
-use std::{io::Write as _, path::Path};
+use std::{collections::HashMap, io::Write as _, path::Path};
 
 use langevin_series::{
-    io::{Block, RowKind, Table},
+    io::{Block, Place, RowKind, Table},
     plot::{self, Band, GapPlot},
     task::Filled,
 };
@@ -16,37 +16,70 @@ use crate::{
 /// Most rows that a picture keeps; of longer tables it shows the first ones.
 const PICTURE_ROWS: usize = 200_000;
 
-/// `row,column,s0,s1,...`: the sample paths of every hole that was filled.
-pub(super) struct SamplesOut {
+/// `row,column,s0,s1,...`: the sample paths of every hole that was filled, in the order of the records of the output.
+pub(super) struct SamplesOut<'t> {
+    table: &'t Table,
     stream: Stream,
     /// Records written so far by blocks before.
     row: usize,
+    /// Of a table whose blocks do not come in the order of its records: values by series, row and column.
+    kept: HashMap<(usize, usize, usize), String>,
+    /// Rows of a forecast in such a table.
+    future: Vec<(usize, usize)>,
 }
 
-impl SamplesOut {
-    pub(super) fn start(path: &Path, samples: usize) -> Result<Self, Failure> {
+impl<'t> SamplesOut<'t> {
+    pub(super) fn start(path: &Path, samples: usize, table: &'t Table) -> Result<Self, Failure> {
         let mut stream = Stream::start(path)?;
         let names = (0..samples).map(|s| format!(",s{s}")).collect::<String>();
         writeln!(stream, "row,column{names}").map_err(|e| stream.failure(e))?;
-        Ok(Self { stream, row: 0 })
+        Ok(Self { table, stream, row: 0, kept: HashMap::new(), future: Vec::new() })
     }
 
     pub(super) fn block(&mut self, block: &Block, filled: &Filled) -> Result<(), Failure> {
         for (at, kind) in block.kinds.iter().enumerate().filter(|(_, kind)| **kind != RowKind::Absent) {
-            debug_assert!(*kind != RowKind::Absent);
+            let row = block.first_row() + at;
+            if self.table.is_mixed() && *kind == RowKind::Forecast {
+                self.future.push((block.series, row));
+            }
             self.row += 1;
             for (column, paths) in filled.paths.iter().enumerate().filter(|(_, paths)| !paths[at].is_empty()) {
-                let name = &block.frame.names[column];
-                let quoted =
-                    if name.contains([',', '"', '\n', '\r']) { format!("\"{}\"", name.replace('"', "\"\"")) } else { name.clone() };
                 let values = paths[at].iter().map(|v| format!(",{v}")).collect::<String>();
-                writeln!(self.stream, "{},{quoted}{values}", self.row).map_err(|e| self.stream.failure(e))?;
+                if self.table.is_mixed() {
+                    self.kept.insert((block.series, row, column), values);
+                } else {
+                    self.line(self.row, column, &values)?;
+                }
             }
         }
         Ok(())
     }
 
-    pub(super) fn finish(self) -> Result<(), Failure> {
+    fn line(&mut self, row: usize, column: usize, values: &str) -> Result<(), Failure> {
+        let name = self.table.value_column().unwrap_or(&self.table.names()[column]);
+        let quoted = if name.contains([',', '"', '\n', '\r']) { format!("\"{}\"", name.replace('"', "\"\"")) } else { name.to_owned() };
+        writeln!(self.stream, "{row},{quoted}{values}").map_err(|e| self.stream.failure(e))
+    }
+
+    pub(super) fn finish(mut self) -> Result<(), Failure> {
+        let table = self.table;
+        if table.is_mixed() {
+            let (columns, long) = (table.names().len(), table.value_column().is_some());
+            let mut records = Vec::new();
+            table.places(&mut |place| records.push(place))?;
+            for &(series, row) in &self.future {
+                let of = |column| Some(Place { series, row, column });
+                records.extend((0..if long { columns } else { 1 }).map(|k| of(long.then_some(k))));
+            }
+            for (record, place) in records.into_iter().enumerate().filter_map(|(n, place)| Some((n + 1, place?))) {
+                let wanted = if long { place.column.map_or(0..0, |k| k..k + 1) } else { 0..columns };
+                for column in wanted {
+                    if let Some(values) = self.kept.remove(&(place.series, place.row, column)) {
+                        self.line(record, column, &values)?;
+                    }
+                }
+            }
+        }
         self.stream.finish()
     }
 }

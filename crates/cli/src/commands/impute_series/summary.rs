@@ -64,7 +64,9 @@ pub(super) fn columns(
         decimals: usize::from(column.decimals),
         mae: filler.error(at),
     };
-    Ok(table.profile().columns.iter().enumerate().filter(|(_, c)| c.missing > 0).map(of).collect())
+    // A forecast fills columns that miss nothing else.
+    let touched = |at: usize| written.filled[at] + written.left[at] > 0;
+    Ok(table.profile().columns.iter().enumerate().filter(|(at, _)| touched(*at)).map(of).collect())
 }
 
 /// The report: a paragraph on stderr, JSON where it is wanted.

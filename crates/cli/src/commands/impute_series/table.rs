@@ -3,11 +3,11 @@
 use std::str::FromStr;
 
 use langevin_series::{
-    io::{Choose, Decimal, Delimiter, Freq, Layout, ReadOptions, Table},
+    io::{Choose, Decimal, Delimiter, Freq, Layout, ReadOptions, Step, Table},
     task::Limits,
 };
 
-use crate::report::Failure;
+use crate::{report::Failure, values};
 
 /// Flags of reading.
 #[derive(Debug, clap::Args)]
@@ -28,8 +28,8 @@ pub(super) struct TableArgs {
     /// Leave these columns alone
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     exclude: Vec<String>,
-    /// Tokens that mean "missing", beside an empty field [default: NA, NaN, null and the like]
-    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    /// More tokens that mean "missing", beside an empty field, NA, NaN, null and the like: -9999,n.d.
+    #[arg(long, value_name = "LIST", value_delimiter = ',', allow_hyphen_values = true)]
     na: Vec<String>,
     /// What separates fields: auto, or one character
     #[arg(long, value_name = "CHAR", default_value = "auto")]
@@ -47,8 +47,8 @@ pub(super) struct TableArgs {
     #[arg(long)]
     dedup: bool,
     /// Add this many rows behind the last, and fill them
-    #[arg(long, value_name = "ROWS", default_value = "0")]
-    forecast: usize,
+    #[arg(long, value_name = "ROWS", default_value = "0", value_parser = values::whole(0..=100_000))]
+    forecast: u32,
 }
 
 impl TableArgs {
@@ -60,18 +60,55 @@ impl TableArgs {
             layout: self.layout,
             columns: self.columns.clone(),
             exclude: self.exclude.clone(),
-            na: if self.na.is_empty() { plain.na } else { self.na.clone() },
+            na: [plain.na, self.na.clone()].concat(),
             delimiter: self.delimiter,
             decimal: self.decimal,
             freq: self.freq,
             sort: self.sort,
             dedup: self.dedup,
-            forecast: self.forecast,
+            forecast: self.forecast as usize,
         }
     }
 
     pub(super) fn forecast(&self) -> usize {
-        self.forecast
+        self.forecast as usize
+    }
+}
+
+/// `--max-gap`.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum MaxGap {
+    Rows(usize),
+    Time(Step),
+}
+
+impl FromStr for MaxGap {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text.bytes().all(|b| b.is_ascii_digit()) {
+            let rows = text.parse().ok().filter(|&rows| rows > 0);
+            return rows.map(Self::Rows).ok_or_else(|| format!("'{text}' is no number of rows: 1 or more"));
+        }
+        text.parse().map(Self::Time).map_err(|e| format!("{e}, and no number of rows"))
+    }
+}
+
+impl MaxGap {
+    /// The longest gap that is filled, in rows.
+    ///
+    /// # Errors
+    /// A duration for a table whose rows have no time.
+    pub(super) fn rows(self, table: &Table) -> Result<usize, Failure> {
+        match self {
+            Self::Rows(rows) => Ok(rows),
+            Self::Time(_) if table.calendar().unit.is_none() => {
+                Err(Failure::data("max-gap", format!("{} has no clock to measure --max-gap with", table.name().display()))
+                    .help("give a number of rows"))
+            }
+            // A quotient just below a whole number is that number.
+            Self::Time(duration) => Ok((table.calendar().steps(duration) + 1e-9).floor() as usize),
+        }
     }
 }
 
@@ -122,8 +159,16 @@ pub(super) fn limits(bounds: &[BoundsArg], table: &Table) -> Result<Vec<Limits>,
                 return Err(Failure::usage("bounds", format!("there is no column '{name}' of numbers"))
                     .help(format!("the columns are {}", table.names().join(", "))));
             };
-            limits[at] = *wanted;
+            limits[at] = written(*wanted, columns[at].decimals);
         }
     }
     Ok(limits)
+}
+
+/// Limits moved inwards to what a column's decimals can say, so that rounding keeps within them; as they are when nothing lies between.
+fn written((low, high): Limits, decimals: u8) -> Limits {
+    let unit = 10f64.powi(i32::from(decimals));
+    // The product of a decimal number and the unit may lie just beside the whole number that it is.
+    let inward = (low.map(|v| (v * unit - 1e-6).ceil() / unit), high.map(|v| (v * unit + 1e-6).floor() / unit));
+    if inward.0.zip(inward.1).is_some_and(|(low, high)| low > high) { (low, high) } else { inward }
 }

@@ -53,12 +53,7 @@ pub(super) enum Prediction {
     /// A number and the size of its error.
     Normal { centre: f64, scale: f64 },
     /// Draws, by what holds for any number of them: their middle, and the root mean square on each side of it.
-    Drawn {
-        median: f64,
-        mean: f64,
-        below: f64,
-        above: f64,
-    },
+    Drawn { median: f64, mean: f64, below: f64, above: f64 },
 }
 
 impl Prediction {

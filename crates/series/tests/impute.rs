@@ -1,0 +1,138 @@
+//! Every hole of every table is filled with a number, whatever the table looks like.
+
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+use std::sync::Arc;
+
+use langevin_series::{
+    Frame,
+    task::{ImputeSettings, Imputer, Method, PointOf},
+};
+use proptest::prelude::*;
+
+const METHODS: [Method; 6] = [Method::Ridge, Method::Seasonal, Method::Linear, Method::Locf, Method::Mean, Method::Kalman];
+const LEVELS: [f64; 3] = [0.05, 0.5, 0.95];
+
+fn settings(method: Method, columns: usize, backtest: f64, periods: Vec<usize>) -> ImputeSettings {
+    ImputeSettings {
+        method,
+        samples: 4,
+        sampling: None,
+        quantiles: LEVELS.to_vec(),
+        point: PointOf::Median,
+        longest: None,
+        limits: vec![(None, None); columns],
+        backtest,
+        periods,
+        seed: 1,
+    }
+}
+
+/// Values that tables have: numbers of any usual size, constants, ties, holes.
+fn value() -> impl Strategy<Value = f64> {
+    prop_oneof![
+        3 => Just(f64::NAN),
+        3 => -10.0..10.0_f64,
+        1 => Just(0.0),
+        1 => Just(7.0),
+        1 => (-1.0..1.0_f64).prop_map(|x| x * 1e12),
+        1 => (-1.0..1.0_f64).prop_map(|x| x * 1e-12),
+    ]
+}
+
+/// Steps between rows, how each column is, and its values.
+type Parts = (Vec<f64>, Vec<(u8, f64)>, Vec<Vec<f64>>);
+
+/// Series with the same columns, at equal steps or not, with at least one number in every column.
+fn frames() -> impl Strategy<Value = Vec<Frame>> {
+    (1..5_usize, any::<bool>()).prop_flat_map(|(columns, regular)| {
+        let series = (1..60_usize).prop_flat_map(move |rows| {
+            let steps = prop::collection::vec(if regular { (1.0..=1.0_f64).boxed() } else { (0.01..9.0_f64).boxed() }, rows);
+            let kinds = prop::collection::vec((0..4_u8, value()), columns);
+            (steps, kinds, prop::collection::vec(prop::collection::vec(value(), rows), columns))
+        });
+        prop::collection::vec(series, 1..4).prop_map(move |series| {
+            let names: Arc<[String]> = (0..columns).map(|k| format!("c{}", (k * 3) % 5)).collect();
+            let frame = |(steps, kinds, mut values): Parts| {
+                let positions = steps.iter().scan(-1.0, |at, step| {
+                    *at += step;
+                    Some(*at)
+                });
+                for (column, (kind, constant)) in values.iter_mut().zip(kinds) {
+                    match kind {
+                        // Nothing observed, or one value throughout.
+                        0 => column.fill(f64::NAN),
+                        1 => column.iter_mut().filter(|v| !v.is_nan()).for_each(|v| *v = constant),
+                        _ => {}
+                    }
+                }
+                Frame { names: names.clone(), positions: positions.collect(), values }
+            };
+            let mut frames: Vec<Frame> = series.into_iter().map(frame).collect();
+            for column in 0..columns {
+                if frames.iter().all(|f| f.values[column].iter().all(|v| v.is_nan())) {
+                    frames[0].values[column][0] = 3.5;
+                }
+            }
+            frames
+        })
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(96))]
+
+    #[test]
+    fn every_hole_is_filled_with_a_number(frames in frames(), backtest in prop::bool::ANY, period in 0..12_usize, paths: bool) {
+        let columns = frames[0].columns();
+        for method in METHODS {
+            let periods = if period > 1 { vec![period] } else { Vec::new() };
+            let settings = settings(method, columns, if backtest { 0.1 } else { 0.0 }, periods);
+            let (imputer, report) = Imputer::fit(&frames, None, settings, &|_| None).unwrap().unwrap();
+            prop_assert!(report.is_none() || backtest);
+            for (series, frame) in frames.iter().enumerate() {
+                let filled = imputer.fill(frame, 0..frame.rows(), series, paths, &|_| None).unwrap().unwrap();
+                for column in 0..columns {
+                    for row in 0..frame.rows() {
+                        let point = filled.point[column][row];
+                        let quantiles: Vec<f64> = (0..LEVELS.len()).map(|l| filled.quantiles[l][column][row]).collect();
+                        let hole = frame.values[column][row].is_nan();
+                        prop_assert_eq!(hole, point.is_finite(), "{:?} column {} row {}: {}", method, column, row, point);
+                        prop_assert!(quantiles.iter().all(|q| q.is_finite() == hole), "{:?} {:?}", method, quantiles);
+                        prop_assert!(!hole || quantiles.windows(2).all(|w| w[0] <= w[1]), "{:?} {:?}", method, quantiles);
+                        let drawn = &filled.paths[column][row];
+                        prop_assert!(drawn.len() == if hole && paths { 4 } else { 0 } && drawn.iter().all(|v| v.is_finite()), "{:?}", drawn);
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn stretches_are_filled_as_the_whole_is_asked_for(frames in frames(), cut in any::<prop::sample::Index>()) {
+        let frame = &frames[0];
+        let settings = settings(Method::Ridge, frame.columns(), 0.1, Vec::new());
+        let (imputer, _) = Imputer::fit(&frames, None, settings, &|_| None).unwrap().unwrap();
+        let fill = |rows: std::ops::Range<usize>| imputer.fill(frame, rows, 0, false, &|_| None).unwrap().unwrap().point;
+        let cut = cut.index(frame.rows() + 1);
+        let (whole, first, second) = (fill(0..frame.rows()), fill(0..cut), fill(cut..frame.rows()));
+        for column in 0..frame.columns() {
+            let joined: Vec<u64> = first[column].iter().chain(&second[column]).map(|v| v.to_bits()).collect();
+            prop_assert_eq!(joined, whole[column].iter().map(|v| v.to_bits()).collect::<Vec<_>>());
+        }
+    }
+}
+
+#[test]
+fn a_table_without_a_number_is_refused() {
+    let frame = Frame { names: vec!["x".to_owned()].into(), positions: vec![0.0, 1.0], values: vec![vec![f64::NAN; 2]] };
+    let refused = Imputer::fit(&[frame], None, settings(Method::Ridge, 1, 0.1, Vec::new()), &|_| None);
+    assert!(refused.unwrap_err().to_string().contains("no observed number"));
+}
+
+#[test]
+fn diffusion_needs_a_network() {
+    let frame = Frame { names: vec!["x".to_owned()].into(), positions: vec![0.0, 1.0], values: vec![vec![1.0, f64::NAN]] };
+    let refused = Imputer::fit(&[frame], None, settings(Method::Diffusion, 1, 0.1, Vec::new()), &|_| None);
+    assert!(refused.unwrap_err().to_string().contains("checkpoint"));
+}
