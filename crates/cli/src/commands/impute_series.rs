@@ -31,7 +31,7 @@ use summary::{columns, plain_report, tell};
 use table::{BoundsArg, MaxGap, TableArgs};
 
 /// Cells of the table that anchor and backtest see: all of most tables.
-const SAMPLE: usize = 1 << 20;
+const SAMPLE: usize = 1 << 19;
 /// Numbers that the network may cost before `auto` leaves it out: about twenty minutes of a core.
 const MOST_TOKENS: usize = 400_000_000;
 /// Quantiles that are kept for the picture.

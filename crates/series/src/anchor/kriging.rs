@@ -189,7 +189,7 @@ mod tests {
         let a = 0.9f64;
         let mut x = vec![0.0f64];
         for t in 1..20_000usize {
-            let noise = ((t.wrapping_mul(2_654_435_761)) % 10_007) as f64 / 10_007.0 - 0.5;
+            let noise = langevin_core::Philox::new(1).uniform(t as u32, 0, 0) - 0.5;
             x.push(a.mul_add(x[t - 1], noise));
         }
         let truth = x.clone();

@@ -161,10 +161,11 @@ mod tests {
 
     #[test]
     fn what_goes_forward_comes_back() {
-        let tail: Vec<f64> = (0..500).map(|i| (f64::from(i) * 0.37).sin().abs().powi(20) * 100.0).collect();
-        let both: Vec<f64> = tail.iter().enumerate().map(|(i, x)| if i % 9 == 0 { x - 3.0 } else { *x - 1.0 }).collect();
-        let even: Vec<f64> = (0..500).map(|i| f64::from(i % 17)).collect();
-        for (values, bent) in [(&tail, true), (&both, true), (&even, false)] {
+        let even = |i: u32| langevin_core::Philox::new(1).uniform(i, 0, 0);
+        let tail: Vec<f64> = (0..2000).map(|i| (-even(i).ln()).powi(4)).collect();
+        let both: Vec<f64> = tail.iter().map(|x| x - 0.5).collect();
+        let flat: Vec<f64> = (0..500).map(even).collect();
+        for (values, bent) in [(&tail, true), (&both, true), (&flat, false)] {
             let scale = ColumnScale::fit(values);
             assert_eq!(scale.warp != Warp::Identity, bent, "{scale:?}");
             for &x in values {

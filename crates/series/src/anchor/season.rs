@@ -94,7 +94,7 @@ fn explained(stretches: &[Stretch<'_>], period: usize) -> f64 {
     (0..columns).map(share).sum::<f64>() / columns.max(1) as f64
 }
 
-/// Lags where the mean autocorrelation of observed pairs of differences has its highest local maxima.
+/// The shortest lags where the mean autocorrelation of observed pairs has its highest local maxima.
 fn peaks(stretches: &[Stretch<'_>]) -> Vec<usize> {
     let rows: usize = stretches.iter().map(|(positions, _)| positions.len()).max().unwrap_or(0);
     let longest = LONGEST.min(rows / 3);
@@ -102,12 +102,11 @@ fn peaks(stretches: &[Stretch<'_>]) -> Vec<usize> {
         return Vec::new();
     }
     let correlation: Vec<f64> = (0..=longest).map(|lag| correlation(stretches, lag)).collect();
-    let mut found: Vec<usize> = (2..longest)
-        .filter(|&lag| correlation[lag] > 0.1 && correlation[lag] >= correlation[lag - 1] && correlation[lag] > correlation[lag + 1])
-        .collect();
-    found.sort_by(|&a, &b| correlation[b].total_cmp(&correlation[a]));
-    found.truncate(3);
-    found
+    let local = |lag: usize| correlation[lag] > 0.1 && correlation[lag] >= correlation[lag - 1] && correlation[lag] > correlation[lag + 1];
+    let found: Vec<usize> = (2..longest).filter(|&lag| local(lag)).collect();
+    let highest = found.iter().map(|&lag| correlation[lag]).fold(0.0, f64::max);
+    // Multiples of a season are as high as itself: the shortest of those nearly as high as any.
+    found.into_iter().filter(|&lag| correlation[lag] > 0.8 * highest).take(3).collect()
 }
 
 fn correlation(stretches: &[Stretch<'_>], lag: usize) -> f64 {
@@ -133,7 +132,8 @@ mod tests {
     fn table(period: f64, noise: f64) -> (Vec<f64>, Vec<Vec<f64>>) {
         let positions: Vec<f64> = (0..600).map(f64::from).collect();
         let wave = |shift: f64| {
-            let at = |&t: &f64| (std::f64::consts::TAU * (t + shift) / period).sin() + noise * (t * 77.7).sin();
+            let white = |t: f64| 2.0 * langevin_core::Philox::new(2).uniform(t as u32, shift as u32, 0) - 1.0;
+            let at = |&t: &f64| (std::f64::consts::TAU * (t + shift) / period).sin() + noise * white(t);
             positions.iter().map(at).collect::<Vec<_>>()
         };
         let values = vec![wave(0.0), wave(5.0)];

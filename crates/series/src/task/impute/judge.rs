@@ -50,7 +50,16 @@ struct Tried {
     bin: usize,
     half: usize,
     truth: f64,
+    /// Whether the network was tried on it: a few windows tell enough, and cost less.
+    drawn: bool,
     predictions: Vec<Prediction>,
+}
+
+impl Tried {
+    /// Whether the cell says something of a candidate.
+    fn tells(&self, candidate: Candidate) -> bool {
+        self.drawn || candidate != Candidate::Diffusion
+    }
 }
 
 /// Lengths of the gaps that cells lie in, `[column][row]`; 0 where observed.
@@ -110,19 +119,26 @@ pub(super) fn judge(
         for (column, rows) in mask.iter().enumerate() {
             for row in (0..rows.len()).filter(|&row| rows[row]) {
                 let residuals = drawn(n, column, row);
-                if any_drawn && residuals.is_none() {
-                    continue;
-                }
                 let (mean, scale) = (trial.anchored[n].mean[column][row], trial.anchored[n].scale[column][row]);
                 let predict = |candidate: &Candidate| match candidate {
                     Candidate::Linear => Prediction::Normal { centre: trial.lines[n][0][column][row], scale },
                     Candidate::Seasonal => Prediction::Normal { centre: trial.lines[n][1][column][row], scale },
                     Candidate::Anchor => Prediction::Normal { centre: centres.map_or(mean, |c| c[n][column][row]), scale },
-                    Candidate::Diffusion => Prediction::drawn(mean, scale, residuals.unwrap_or(&[])),
+                    Candidate::Diffusion => match residuals {
+                        Some(residuals) => Prediction::drawn(mean, scale, residuals),
+                        None => Prediction::Normal { centre: mean, scale },
+                    },
                 };
                 let predictions = candidates.iter().map(predict).collect();
                 let bin = bin_of(lengths[column][row]);
-                cells.push(Tried { column, bin, half: row / STRIP % 2, truth: truth[n][column][row], predictions });
+                cells.push(Tried {
+                    column,
+                    bin,
+                    half: row / STRIP % 2,
+                    truth: truth[n][column][row],
+                    drawn: !any_drawn || residuals.is_some(),
+                    predictions,
+                });
             }
         }
     }
@@ -131,15 +147,18 @@ pub(super) fn judge(
     }
     // Cells of one gap err together; those far apart in it less so.
     let independent = (PER_GAP / cluster(&trial.hidden)).min(1.0);
-    let scored: Vec<Scored> = (0..candidates.len()).map(|at| Scored::new(&cells, at, independent)).collect();
-    let overall = choose(&candidates, &scored, asked, |_| true);
+    let scored: Vec<Scored> = (0..candidates.len()).map(|at| Scored::new(&cells, at, candidates[at], independent)).collect();
+    let overall = choose(&candidates, &scored, asked, |n| cells[n].drawn);
     let chosen: Vec<usize> = (0..BINS.len())
         .map(|bin| {
-            let count = cells.iter().filter(|cell| cell.bin == bin).count();
-            if count < FEW { overall } else { choose(&candidates, &scored, asked, |n| cells[n].bin == bin) }
+            let keep = |n: usize| cells[n].bin == bin && cells[n].drawn;
+            if (0..cells.len()).filter(|&n| keep(n)).count() < FEW { overall } else { choose(&candidates, &scored, asked, keep) }
         })
         .collect();
-    let all = |at: usize| Bands::fit(cells.iter().map(|cell| (cell.bin, &cell.predictions[at], cell.truth)), BINS.len(), independent);
+    let all = |at: usize| {
+        let told = cells.iter().filter(|cell| cell.tells(candidates[at]));
+        Bands::fit(told.map(|cell| (cell.bin, &cell.predictions[at], cell.truth)), BINS.len(), independent)
+    };
     let bands: Vec<Bands> = chosen.iter().map(|&at| all(at)).collect();
     let mut errors = vec![(0.0, 0usize); columns];
     for (n, cell) in cells.iter().enumerate() {
@@ -147,17 +166,19 @@ pub(super) fn judge(
         errors[cell.column].1 += 1;
     }
     let methods = |keep: &dyn Fn(usize) -> bool| -> Vec<MethodScores> {
+        // All methods on the same cells.
+        let keep = |n: usize| keep(n) && cells[n].drawn;
         let of = |(candidate, scored): (&Candidate, &Scored)| MethodScores {
             method: candidate.name(asked).to_owned(),
-            mae: scored.mean(keep, |s| s.error),
-            crps: matches!(candidate, Candidate::Anchor | Candidate::Diffusion).then(|| scored.mean(keep, |s| s.crps)),
+            mae: scored.mean(&keep, |s| s.error),
+            crps: matches!(candidate, Candidate::Anchor | Candidate::Diffusion).then(|| scored.mean(&keep, |s| s.crps)),
         };
         candidates.iter().zip(&scored).map(of).collect()
     };
     let used = |keep: &dyn Fn(usize) -> bool| {
         let picked = |value: fn(&Score) -> f64| {
             let (sum, count) = (0..cells.len())
-                .filter(|&n| keep(n))
+                .filter(|&n| keep(n) && cells[n].tells(candidates[chosen[cells[n].bin]]))
                 .fold((0.0, 0.0), |(sum, count), n| (sum + value(&scored[chosen[cells[n].bin]].cells[n]), count + 1.0));
             sum / f64::max(count, 1.0)
         };
@@ -204,9 +225,9 @@ struct Scored {
 }
 
 impl Scored {
-    fn new(cells: &[Tried], at: usize, independent: f64) -> Self {
+    fn new(cells: &[Tried], at: usize, candidate: Candidate, independent: f64) -> Self {
         let other = |half: usize| {
-            let part: Vec<&Tried> = cells.iter().filter(|cell| cell.half != half).collect();
+            let part: Vec<&Tried> = cells.iter().filter(|cell| cell.half != half && cell.tells(candidate)).collect();
             Bands::fit(part.iter().map(|cell| (cell.bin, &cell.predictions[at], cell.truth)), BINS.len(), independent)
         };
         let bands = [other(0), other(1)];
