@@ -32,6 +32,7 @@ pub use block::Block;
 pub use conv::conv1d;
 pub use depthwise::depthwise;
 pub use gate::Gate;
+pub use gemm::{Place, product};
 pub use linear::{linear, linear_activated, linear_added};
 pub use norm::{Affine, Norm, layer_norm};
 pub use softmax::softmax;
