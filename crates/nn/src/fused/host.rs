@@ -57,13 +57,17 @@ pub(super) fn run<const N: usize, O: Operation<N>>(operation: O, inputs: Inputs<
     Ok(DispatchTensor { kind: DispatchTensorKind::Autodiff(Box::new(DispatchTensorKind::Flex(output))), autodiff: TRACKED })
 }
 
-/// A flex tensor of f32 outside any autodiff graph; gives back what is something else.
-pub(super) fn plain(tensor: DispatchTensor) -> Result<FlexTensor, Box<DispatchTensor>> {
-    if is_ours(&tensor) && tensor.autodiff == DispatchAutodiffContext::Disabled {
-        Ok(untracked(tensor.kind))
-    } else {
-        Err(Box::new(tensor))
-    }
+/// Whether a tensor is flex's, of f32 and outside any autodiff graph.
+pub(super) fn is_plain(tensor: &DispatchTensor) -> bool {
+    is_ours(tensor) && tensor.autodiff == DispatchAutodiffContext::Disabled
+}
+
+/// The flex tensor inside one that [`is_plain`].
+///
+/// # Panics
+/// When it is not.
+pub(super) fn into_plain(tensor: DispatchTensor) -> FlexTensor {
+    untracked(tensor.kind)
 }
 
 /// A flex tensor outside any autodiff graph as burn's.

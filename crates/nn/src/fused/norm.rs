@@ -61,11 +61,10 @@ impl Affine {
     /// # Panics
     /// See [`Norm::with`].
     pub(super) fn check(&self, rows: usize, width: usize) {
-        let Self { gain, shift, .. } = self;
-        for part in [gain, shift].into_iter().flatten() {
-            let dims = part.shape();
+        let [gain, shift] = [&self.gain, &self.shift].map(|part| part.as_ref().map(DispatchTensor::shape));
+        assert!(gain.is_none() || shift.is_none() || gain == shift, "gain and shift differ in shape");
+        if let Some(dims) = gain.or(shift) {
             let (groups, columns) = (dims[..dims.num_dims() - 1].iter().product::<usize>(), dims[dims.num_dims() - 1]);
-            assert!(shift.as_ref().is_none_or(|shift| shift.shape() == dims), "gain and shift differ in shape");
             assert!(columns == width, "a norm of width {width} got a gain or shift of width {columns}");
             assert!(groups > 0 && rows.is_multiple_of(groups), "{groups} groups do not divide {rows} rows");
         }

@@ -5,6 +5,7 @@
 
 use std::{
     collections::HashMap,
+    hash::{Hash, Hasher},
     sync::{Arc, LazyLock, Mutex, OnceLock, Weak},
 };
 
@@ -15,8 +16,21 @@ use super::{
     tiles::{Packed, Side},
 };
 
-/// A matrix in memory: the memory's address, its place there, and its rows and columns.
-type Key = (usize, Place, [usize; 2]);
+/// A matrix in memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Key {
+    address: usize,
+    at: Place,
+    /// Rows and columns.
+    sizes: [usize; 2],
+}
+
+/// Of the address alone: few matrices share their memory, and small products notice the time of a hash.
+impl Hash for Key {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_usize(self.address);
+    }
+}
 
 struct Entry {
     memory: Weak<Bytes>,
@@ -28,7 +42,7 @@ static LAYOUTS: LazyLock<Mutex<HashMap<Key, Entry>>> = LazyLock::new(Mutex::defa
 /// The right factor `weight`, `[terms, lanes]` at `at` in its storage, laid out now or by an earlier call; `None` without tiles.
 pub(super) fn right(weight: &FlexTensor, at: Place, [terms, lanes]: [usize; 2]) -> Option<Arc<OnceLock<Packed>>> {
     let memory = weight.data_arc();
-    let key = (Arc::as_ptr(&memory).addr(), at, [terms, lanes]);
+    let key = Key { address: Arc::as_ptr(&memory).addr(), at, sizes: [terms, lanes] };
     let found = {
         let mut layouts = LAYOUTS.lock().ok()?;
         // An address is not used again while the list refers to its memory.
