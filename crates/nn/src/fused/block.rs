@@ -2,10 +2,10 @@
 //!
 //! Under autodiff and on other devices the block is composed from the other fused operations.
 
-use std::cell::RefCell;
+use std::{borrow::Cow, cell::RefCell};
 
 use burn::{
-    backend::flex::FlexTensor,
+    backend::{DispatchTensor, flex::FlexTensor},
     nn::Linear,
     tensor::{Bool, Tensor},
 };
@@ -13,15 +13,20 @@ use burn::{
 use super::{
     activation::Activation,
     attention::{self, check, forwards, hidden, self_attention},
-    gemm::{Place, Right},
-    host::{self, contiguous, each, into_plain, is_plain, owned, shape, values},
-    linear::{linear, linear_activated, linear_added, matrix},
+    gemm::Right,
+    host::{self, each, into_plain, owned, plain, shape, values},
+    linear::{linear, linear_activated, linear_added, place},
     norm::{Affine, Norm, Rows},
     tiles::Configured,
 };
 
 /// Rows that one part makes: whole items, as many as fit. Longer items are left to the single operations, which cut them.
 const ROWS: usize = 256;
+
+/// Items of `rows` rows that one part makes.
+fn items(rows: usize) -> usize {
+    (ROWS / rows).max(1)
+}
 
 /// The layers of a pre-norm transformer block (Vaswani et al. 2017; norms first as in Xiong et al. 2020, arXiv:2002.04745):
 /// `x += mix(attention(attend(norm(x)))); x += contract(activation(expand(norm(x))))`.
@@ -61,16 +66,18 @@ impl Block<'_> {
         let hidden = mask.as_ref().map(|mask| hidden(mask, &x).into_dispatch());
         let (x, bias) = (x.into_dispatch(), bias.map(Tensor::into_dispatch));
         // Each where it stays: small networks notice when so much is moved about.
+        let count = (items(rows) * rows).min(batch * rows);
         let layers = [Layer::of(self.attend), Layer::of(self.mix), Layer::of(self.expand), Layer::of(self.contract)];
-        let of_norms = affine.iter().flat_map(|affine| [affine.gain.as_ref(), affine.shift.as_ref()]);
-        let are_plain = [Some(&x), bias.as_ref(), hidden.as_ref()].into_iter().chain(of_norms).flatten().all(is_plain);
-        if let ([Some(attend), Some(mix), Some(expand), Some(contract)], true) = (&layers, are_plain) {
-            let layers = [attend, mix, expand, contract];
-            self.check_layers(width, layers.map(|layer| layer.sizes));
-            let [before_attention, before_hidden] = affine;
-            let scalings = [Scaling::new(self.norm, before_attention, width), Scaling::new(self.norm, before_hidden, width)];
+        let ready = [layers[0].ready(count), layers[1].ready(count), layers[2].ready(count), layers[3].ready(count)];
+        let scalings = [Scaling::of(self.norm, &affine[0], width), Scaling::of(self.norm, &affine[1], width)];
+        let are_plain = [Some(&x), bias.as_ref(), hidden.as_ref()].into_iter().flatten().all(|part| plain(part).is_some());
+        if let ([Some(attend), Some(mix), Some(expand), Some(contract)], [Some(before_attention), Some(before_hidden)], true) =
+            (&ready, &scalings, are_plain)
+        {
+            let ready = [attend, mix, expand, contract];
+            self.check_layers(width, ready.map(|layer| [layer.inputs, layer.outputs]));
             let added = [bias, hidden].map(|part| part.map(|part| forwards(into_plain(part))));
-            let y = run(into_plain(x), self.heads, &added, &scalings, layers, self.activation);
+            let y = run(into_plain(x), self.heads, &added, [before_attention, before_hidden], ready, self.activation);
             return Tensor::from_dispatch(host::from_plain(y));
         }
         self.check_layers(width, [self.attend, self.mix, self.expand, self.contract].map(|layer| layer.weight.dims()));
@@ -101,32 +108,26 @@ impl Block<'_> {
     }
 }
 
-/// A linear layer where its weights lie.
+/// A linear layer's weights, held for as long as they are read.
 struct Layer {
-    weight: FlexTensor,
-    at: Place,
-    /// `[inputs, outputs]`.
-    sizes: [usize; 2],
-    bias: Option<FlexTensor>,
+    weight: DispatchTensor,
+    bias: Option<DispatchTensor>,
 }
 
 impl Layer {
-    /// `None` when its weights are not plain.
-    fn of(layer: &Linear) -> Option<Self> {
-        let weight = layer.weight.val().into_dispatch();
-        let bias = layer.bias.as_ref().map(|bias| bias.val().into_dispatch());
-        if !is_plain(&weight) || !bias.as_ref().is_none_or(is_plain) {
-            return None;
-        }
-        let (weight, at) = matrix(into_plain(weight));
-        let sizes = [0, 1].map(|dim| weight.layout().shape()[dim]);
-        Some(Self { weight, at, sizes, bias: bias.map(|bias| contiguous(into_plain(bias))) })
+    fn of(layer: &Linear) -> Self {
+        Self { weight: layer.weight.val().into_dispatch(), bias: layer.bias.as_ref().map(|bias| bias.val().into_dispatch()) }
     }
 
-    fn ready(&self, rows: usize) -> Ready<'_> {
-        let [inputs, outputs] = self.sizes;
-        let right = Right::weight([rows, outputs, inputs], &self.weight, self.at);
-        Ready { right, bias: self.bias.as_ref().map(values), inputs, outputs }
+    /// `None` when its weights are not plain, or run backwards.
+    fn ready(&self, rows: usize) -> Option<Ready<'_>> {
+        let weight = plain(&self.weight).filter(|weight| weight.layout().has_positive_strides())?;
+        let bias = match &self.bias {
+            Some(bias) => Some(values(plain(bias).filter(|bias| bias.is_contiguous())?)),
+            None => None,
+        };
+        let [inputs, outputs] = [0, 1].map(|dim| weight.layout().shape()[dim]);
+        Some(Ready { right: Right::weight([rows, outputs, inputs], weight, place(weight)), bias, inputs, outputs })
     }
 }
 
@@ -168,17 +169,20 @@ fn first(room: &mut Vec<f32>, len: usize) -> &mut [f32] {
 }
 
 /// A norm with the coefficients of its groups.
-struct Scaling {
+struct Scaling<'a> {
     rows: Rows,
-    gain: Vec<f32>,
-    shift: Vec<f32>,
+    gain: Cow<'a, [f32]>,
+    shift: Cow<'a, [f32]>,
 }
 
-impl Scaling {
-    fn new(norm: Norm, affine: Affine, width: usize) -> Self {
+impl<'a> Scaling<'a> {
+    /// `None` when gain or shift is not plain.
+    fn of(norm: Norm, affine: &'a Affine, width: usize) -> Option<Self> {
         let rows = Rows { norm, plus_one: affine.plus_one };
-        let (gain, shift) = rows.coefficients(affine.gain.map(into_plain), affine.shift.map(into_plain), width);
-        Self { rows, gain, shift }
+        let (gain, shift) = (affine.gain.as_ref().map(plain), affine.shift.as_ref().map(plain));
+        let are_plain = [gain, shift].into_iter().flatten().all(|part| part.is_some());
+        let [gain, shift] = are_plain.then(|| rows.coefficients(gain.flatten(), shift.flatten(), width))?;
+        Some(Self { rows, gain, shift })
     }
 
     /// Normalises rows from row `first` of `all` on.
@@ -192,17 +196,15 @@ fn run(
     x: FlexTensor,
     heads: usize,
     added: &[Option<FlexTensor>; 2],
-    scalings: &[Scaling; 2],
-    layers: [&Layer; 4],
+    scalings: [&Scaling<'_>; 2],
+    [attend, mix, expand, contract]: [&Ready<'_>; 4],
     activation: Activation,
 ) -> FlexTensor {
     let mut x = owned(x);
     let dims = shape(&x);
     let [rows, width] = [dims[1], dims[2]];
     let all = dims[0] * rows;
-    let items = (ROWS / rows).max(1);
-    let part = (items * rows).min(all);
-    let [attend, mix, expand, contract] = [layers[0].ready(part), layers[1].ready(part), layers[2].ready(part), layers[3].ready(part)];
+    let items = items(rows);
     each(x.storage_mut::<f32>().chunks_mut(items * rows * width).enumerate(), |(part, x)| {
         let (first_item, count) = (part * items, x.len() / width);
         let _for_all_products = Configured::ahead();

@@ -57,12 +57,18 @@ pub(super) fn run<const N: usize, O: Operation<N>>(operation: O, inputs: Inputs<
     Ok(DispatchTensor { kind: DispatchTensorKind::Autodiff(Box::new(DispatchTensorKind::Flex(output))), autodiff: TRACKED })
 }
 
-/// Whether a tensor is flex's, of f32 and outside any autodiff graph.
-pub(super) fn is_plain(tensor: &DispatchTensor) -> bool {
-    is_ours(tensor) && tensor.autodiff == DispatchAutodiffContext::Disabled
+/// The flex tensor of f32 inside one that is in no autodiff graph.
+#[allow(unreachable_patterns, reason = "with flex alone there are no other kinds")]
+pub(super) fn plain(tensor: &DispatchTensor) -> Option<&FlexTensor> {
+    match (&tensor.kind, tensor.autodiff) {
+        (DispatchTensorKind::Flex(BackendTensor::Float(plain)), DispatchAutodiffContext::Disabled) => {
+            Some(plain).filter(|_| is_ours(tensor))
+        }
+        _ => None,
+    }
 }
 
-/// The flex tensor inside one that [`is_plain`].
+/// The tensor inside one that is [`plain`].
 ///
 /// # Panics
 /// When it is not.

@@ -8,6 +8,7 @@ use std::{
     arch::x86_64::{__cpuid, __cpuid_count},
     cell::Cell,
     marker::PhantomData,
+    mem::MaybeUninit,
 };
 
 use super::{
@@ -75,7 +76,7 @@ pub(super) fn product(a: &Packed, b: &Packed, scale: f32, out: &mut [f32], at: P
     assert!(a.side == Side::Left && b.side == Side::Right && a.terms == b.terms, "factors that do not fit together");
     assert!(at.column == 1 && at.holds(m, n, out.len()), "the result of a product reaches past its slice");
     let steps = a.terms.div_ceil(TERMS);
-    let mut square = Square([0.0; LANES * LANES]);
+    let mut square = MaybeUninit::<Square>::uninit();
     let _configured = Configured::new();
     for first in (0..steps).step_by(STEPS) {
         let count = STEPS.min(steps - first);
@@ -100,12 +101,14 @@ pub(super) fn product(a: &Packed, b: &Packed, scale: f32, out: &mut [f32], at: P
             }
             if rows > 16 {
                 // SAFETY: the square has 32 rows of 32 numbers.
-                unsafe { two_by_two(factors, ahead, count, square.0.as_mut_ptr(), LANES, false) };
+                unsafe { two_by_two(factors, ahead, count, square.as_mut_ptr().cast(), LANES, false) };
             } else {
                 // SAFETY: as above.
-                unsafe { one_by_two(factors, count, square.0.as_mut_ptr()) };
+                unsafe { one_by_two(factors, count, square.as_mut_ptr().cast()) };
             }
-            deliver(&square, [rows, columns], scale, add, bias, &mut out[start..], at.row);
+            // SAFETY: four tiles have just filled it.
+            let square = unsafe { square.assume_init_ref() };
+            deliver(square, [rows, columns], scale, add, bias, &mut out[start..], at.row);
         }
     }
 }
