@@ -1,0 +1,1 @@
+//! What an n-gram model makes of the same text.

@@ -1,0 +1,288 @@
+//! The `[model]` table of a text config.
+
+use langevin_core::process::categorical::{CategoricalLoss, Chain, Form, kernel, schedule};
+use serde::{Deserialize, Serialize};
+
+use crate::{Error, Result, Tokenizer, TokenizerSpec, error::within};
+
+/// A text model by architecture; `kind` is the tag.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+pub enum ModelConfig {
+    /// Discrete diffusion over tokens.
+    D3pm(TextConfig),
+}
+
+impl ModelConfig {
+    /// Refuses settings out of range and choices that do not go together.
+    ///
+    /// # Errors
+    /// As the architecture's own check.
+    pub fn check(&self) -> Result<()> {
+        let Self::D3pm(config) = self;
+        config.check()
+    }
+}
+
+/// Settings of a text model.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct TextConfig {
+    /// Width of a token.
+    pub width: usize,
+    /// Heads of attention.
+    pub heads: usize,
+    /// Blocks of layers.
+    pub layers: usize,
+    /// Width inside a layer.
+    pub hidden: usize,
+    /// Neighbours that the convolution before each attention sees, itself included; odd.
+    pub taps: usize,
+    /// Tokens of a training window, and the most that the network sees at once.
+    pub context: usize,
+    /// How text becomes tokens.
+    pub tokenizer: TokenizerSpec,
+    /// The noise process.
+    pub process: ProcessSpec,
+    /// Sizes of the blocks of tokens that are made one after the other, each with its share of the training steps.
+    pub blocks: Vec<BlockShare>,
+    /// Names of the labels that a text may have.
+    pub labels: Vec<String>,
+    /// Share of training rows whose label is hidden, for guidance.
+    pub drop: f64,
+    /// How it is sampled when a request says nothing else.
+    pub sampling: Sampling,
+}
+
+/// A size of blocks: blocks see those before them whole; size 1 is autoregression, the whole context is full diffusion.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BlockShare {
+    /// Tokens of a block; 0 is the whole context.
+    pub size: usize,
+    /// Share of the training steps, relative to the others.
+    pub share: f64,
+}
+
+/// The noise process of a text model.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+pub enum ProcessSpec {
+    /// Tokens are hidden one after the other in a random order: D3PM's absorbing process in continuous time, whose bound needs no time,
+    /// only the number of hidden tokens (Austin et al. 2021; Ou et al. 2024, arXiv:2406.03736).
+    #[default]
+    Masking {},
+    /// A process of `steps` steps between classes (Austin et al. 2021, arXiv:2107.03006), always over the whole context.
+    Chain {
+        /// Which classes become which.
+        kernel: KernelSpec,
+        /// How fast.
+        schedule: RateSpec,
+        /// Steps `T`.
+        steps: usize,
+        /// How an estimate makes a reverse step.
+        reverse: ReverseSpec,
+        /// What is minimised.
+        loss: CategoricalLoss,
+    },
+}
+
+/// How an estimate of the clean token makes a reverse step.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ReverseSpec {
+    /// `sum_x0 q(x_{t-1} | x_t, x0) p(x0 | x_t)`, exact where the estimate is.
+    #[default]
+    Bayes,
+    /// The official code's product, which is not.
+    D3pm,
+}
+
+/// Which classes become which (Austin et al. 2021, appendix A.2).
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+pub enum KernelSpec {
+    /// Any class, evenly.
+    Uniform {},
+    /// The hidden class, which stays.
+    Absorbing {},
+    /// The hidden class with probability `gamma` times the rate, else any class.
+    MaskAndReplace {
+        /// Share of hiding, 0 to 1.
+        gamma: f64,
+    },
+    /// Classes near in number, by a discretised normal distribution.
+    Gaussian {},
+    /// Classes at most `width` away in number.
+    Band {
+        /// Largest distance.
+        width: usize,
+    },
+}
+
+/// How fast tokens are noised.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+pub enum RateSpec {
+    /// From `start` to `end`, evenly.
+    Linear {
+        /// First rate.
+        start: f64,
+        /// Last rate.
+        end: f64,
+    },
+    /// Nichol & Dhariwal's cosine.
+    Cosine {},
+    /// Its square.
+    CosineSquared {},
+    /// `1 / (T - t + 1)`: as many tokens in every step.
+    InverseTime {},
+    /// One rate.
+    Constant {
+        /// The rate.
+        beta: f64,
+    },
+}
+
+/// How a text is sampled.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Sampling {
+    /// Tokens of a block; 0 is the whole context.
+    pub block: usize,
+    /// Network evaluations for each 256 tokens, spread over the blocks.
+    pub steps: usize,
+    /// Divides the logits; below 1 is safer, above 1 is wilder.
+    pub temperature: f64,
+    /// Only the likeliest classes that make up this probability are drawn.
+    pub top_p: f64,
+}
+
+impl Default for Sampling {
+    fn default() -> Self {
+        Self { block: 0, steps: 64, temperature: 1.0, top_p: 1.0 }
+    }
+}
+
+impl Default for TextConfig {
+    fn default() -> Self {
+        let share = |size: usize, share: f64| BlockShare { size, share };
+        Self {
+            width: 192,
+            heads: 6,
+            layers: 6,
+            hidden: 768,
+            taps: 7,
+            context: 256,
+            tokenizer: TokenizerSpec::default(),
+            process: ProcessSpec::default(),
+            blocks: vec![share(0, 0.6), share(1, 0.1), share(4, 0.1), share(16, 0.1), share(64, 0.1)],
+            labels: Vec::new(),
+            drop: 0.1,
+            sampling: Sampling::default(),
+        }
+    }
+}
+
+impl TextConfig {
+    /// Refuses settings out of range and choices that do not go together.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] names the setting.
+    pub fn check(&self) -> Result<()> {
+        let wrong = |name: &'static str, reason: String| Err(Error::Setting { name, reason });
+        within("width", self.width, 8, 4096)?;
+        within("heads", self.heads, 1, 64)?;
+        within("layers", self.layers, 1, 64)?;
+        within("hidden", self.hidden, 8, 16384)?;
+        within("taps", self.taps, 1, 31)?;
+        within("context", self.context, 8, 8192)?;
+        if self.taps.is_multiple_of(2) {
+            return wrong("taps", format!("should be odd, but is {}", self.taps));
+        }
+        if !self.width.is_multiple_of(2 * self.heads) {
+            return wrong("width", format!("should be a multiple of twice heads = {}, but is {}", self.heads, self.width));
+        }
+        if !(0.0..1.0).contains(&self.drop) {
+            return wrong("drop", format!("should be 0 or more and below 1, but is {}", self.drop));
+        }
+        Tokenizer::new(&self.tokenizer)?;
+        let total: f64 = self.blocks.iter().map(|block| block.share).sum();
+        if !(total.is_finite() && total > 0.0 && self.blocks.iter().all(|block| block.share >= 0.0)) {
+            return wrong("blocks", "should have shares of 0 or more, and one above".to_owned());
+        }
+        for &size in self.blocks.iter().map(|block| &block.size).chain([&self.sampling.block]) {
+            if size > 0 && !(size <= self.context && self.context.is_multiple_of(size)) {
+                return wrong("blocks", format!("should divide context = {}, but one is {size}", self.context));
+            }
+        }
+        if self.process != (ProcessSpec::Masking {}) && self.blocks.iter().any(|block| block.size != 0 && block.share > 0.0) {
+            return wrong("blocks", "should be of size 0 only: a chain of classes diffuses the whole context".to_owned());
+        }
+        let mut names: Vec<&String> = self.labels.iter().collect();
+        names.sort_unstable();
+        names.dedup();
+        if names.len() != self.labels.len() {
+            return wrong("labels", "should be different from one another".to_owned());
+        }
+        self.sampling.check()?;
+        self.chain().map(drop)
+    }
+
+    /// The chain of the process; none for masking, whose bound needs none.
+    ///
+    /// # Errors
+    /// For rates, kernels and steps that make no chain.
+    pub fn chain(&self) -> Result<Option<Chain>> {
+        let ProcessSpec::Chain { kernel, schedule: rates, steps, reverse, loss } = &self.process else { return Ok(None) };
+        within("steps", *steps, 1, 4000)?;
+        loss.check()?;
+        let classes = Tokenizer::new(&self.tokenizer)?.classes() + 1;
+        let hidden = classes - 1;
+        let rates = match *rates {
+            RateSpec::Linear { start, end } => schedule::linear(start, end, *steps),
+            RateSpec::Cosine {} => schedule::cosine(0.008, 0.999, *steps),
+            RateSpec::CosineSquared {} => schedule::cosine_squared(0.008, 0.999, *steps),
+            RateSpec::InverseTime {} => schedule::inverse_time(*steps),
+            RateSpec::Constant { beta } => schedule::constant(beta, *steps),
+        };
+        if let Some(rate) = rates.iter().find(|rate| !(0.0..=1.0).contains(*rate)) {
+            return Err(Error::Setting { name: "schedule", reason: format!("should give rates of 0 to 1, but gives {rate}") });
+        }
+        // Kernels without a hidden class leave it alone: its row is its own.
+        let data = |matrix: nalgebra::DMatrix<f64>| {
+            let mut all = nalgebra::DMatrix::identity(classes, classes);
+            all.view_mut((0, 0), (hidden, hidden)).copy_from(&matrix);
+            all
+        };
+        let step = |rate: f64| match *kernel {
+            KernelSpec::Uniform {} => data(kernel::uniform(hidden, rate)),
+            KernelSpec::Absorbing {} => kernel::absorbing(classes, hidden, rate),
+            KernelSpec::MaskAndReplace { gamma } => kernel::mask_and_replace(classes, hidden, gamma * rate, (1.0 - gamma) * rate),
+            KernelSpec::Gaussian {} => data(kernel::gaussian(hidden, rate.max(1e-6))),
+            KernelSpec::Band { width } => data(kernel::band(hidden, width, rate)),
+        };
+        let form = if *reverse == ReverseSpec::Bayes { Form::Mixture } else { Form::Product };
+        Ok(Some(Chain::new(rates.into_iter().map(step).collect(), form)?))
+    }
+}
+
+impl Sampling {
+    /// Refuses settings out of range.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] names the setting.
+    pub fn check(&self) -> Result<()> {
+        let wrong = |name: &'static str, range: &str, value: f64| {
+            Err(Error::Setting { name, reason: format!("should be {range}, but is {value}") })
+        };
+        within("steps", self.steps, 1, 100_000)?;
+        if !(self.temperature > 0.0 && self.temperature <= 100.0) {
+            return wrong("temperature", "above 0 and at most 100", self.temperature);
+        }
+        if !(self.top_p > 0.0 && self.top_p <= 1.0) {
+            return wrong("top_p", "above 0 and at most 1", self.top_p);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,1 @@
+//! Texts to learn from, with labels.

@@ -1,0 +1,1 @@
+//! The network, which is autoregressive, block and full diffusion at once.

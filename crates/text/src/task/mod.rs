@@ -1,0 +1,1 @@
+//! What users ask for: train, sample, fill, fix, and measure.
