@@ -65,12 +65,11 @@ pub struct BlockShare {
 }
 
 /// The noise process of a text model.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub enum ProcessSpec {
     /// Tokens are hidden one after the other in a random order: D3PM's absorbing process in continuous time, whose bound needs no time,
     /// only the number of hidden tokens (Austin et al. 2021; Ou et al. 2024, arXiv:2406.03736).
-    #[default]
     Masking {},
     /// A process of `steps` steps between classes (Austin et al. 2021, arXiv:2107.03006), always over the whole context.
     Chain {
@@ -85,6 +84,12 @@ pub enum ProcessSpec {
         /// What is minimised.
         loss: CategoricalLoss,
     },
+}
+
+impl Default for ProcessSpec {
+    fn default() -> Self {
+        Self::Masking {}
+    }
 }
 
 /// How an estimate of the clean token makes a reverse step.

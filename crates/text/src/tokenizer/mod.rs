@@ -5,16 +5,21 @@ use serde::{Deserialize, Serialize};
 use crate::{Error, Result};
 
 /// A tokenizer by name, as configs hold it.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub enum TokenizerSpec {
     /// The letters a to z and space: class 0 is the space, 1 to 26 are the letters.
-    #[default]
     Char27 {},
     /// The printable characters of ASCII and the end of a line.
     Ascii {},
     /// Bytes of UTF-8.
     Byte {},
+}
+
+impl Default for TokenizerSpec {
+    fn default() -> Self {
+        Self::Char27 {}
+    }
 }
 
 /// Text to classes `0..classes` and back; the class `classes` is the hidden token of absorbing processes.
