@@ -1,1 +1,3 @@
 //! What users ask for: train, sample, fill, fix, and measure.
+
+pub mod sample;
