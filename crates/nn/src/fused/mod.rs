@@ -35,6 +35,7 @@ pub use conv::conv1d;
 pub use depthwise::depthwise;
 pub use depthwise_blocks::depthwise_blocks;
 pub use gate::Gate;
+pub use gemm::{Place, product};
 pub use linear::{linear, linear_activated, linear_added};
 pub use norm::{Affine, Norm, layer_norm};
 pub use rotary::rotary;
