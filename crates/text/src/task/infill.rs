@@ -24,8 +24,9 @@ pub const fn filling(sampling: Sampling) -> Sampling {
 /// Reads a template.
 ///
 /// # Errors
-/// [`Error::Character`] for a character outside the alphabet, and [`Error::Setting`] for a mark that cannot be understood, with its place; for an empty template.
-pub fn parse(template: &str, tokenizer: &Tokenizer) -> Result<Pattern> {
+/// [`Error::Character`] for a character outside the alphabet, unless they are mapped into it (`normalise`); [`Error::Setting`] for a mark that cannot be
+/// understood, with its place; for an empty template.
+pub fn parse(template: &str, normalise: bool, tokenizer: &Tokenizer) -> Result<Pattern> {
     let wrong = |reason: String| Error::Setting { name: "template", reason };
     let mut pieces: Vec<Piece> = Vec::new();
     let (mut text, mut rest, mut at) = (String::new(), template, 0);
@@ -46,11 +47,11 @@ pub fn parse(template: &str, tokenizer: &Tokenizer) -> Result<Pattern> {
         };
         match gap {
             Some(gap) => {
-                given(&mut pieces, &mut text, &mut places, tokenizer)?;
+                given(&mut pieces, &mut text, &mut places, normalise, tokenizer)?;
                 pieces.push(Piece::Gap(gap));
             }
             None => {
-                let escaped = rest[1.min(taken)..].chars().next().filter(|next| c == '\\' && ['_', '[', '\\'].contains(next));
+                let escaped = rest.strip_prefix('\\').and_then(|rest| rest.chars().next()).filter(|next| ['_', '[', '\\'].contains(next));
                 taken += usize::from(escaped.is_some());
                 text.push(escaped.unwrap_or(c));
                 places.push(at);
@@ -59,7 +60,7 @@ pub fn parse(template: &str, tokenizer: &Tokenizer) -> Result<Pattern> {
         at += rest[..taken].chars().count();
         rest = &rest[taken..];
     }
-    given(&mut pieces, &mut text, &mut places, tokenizer)?;
+    given(&mut pieces, &mut text, &mut places, normalise, tokenizer)?;
     Pattern::new(pieces)
 }
 
@@ -88,8 +89,11 @@ fn lengths(text: &str) -> Option<RangeInclusive<usize>> {
 }
 
 /// Ends the given text so far.
-fn given(pieces: &mut Vec<Piece>, text: &mut String, places: &mut Vec<usize>, tokenizer: &Tokenizer) -> Result<()> {
+fn given(pieces: &mut Vec<Piece>, text: &mut String, places: &mut Vec<usize>, normalise: bool, tokenizer: &Tokenizer) -> Result<()> {
     if !text.is_empty() {
+        if normalise {
+            *text = tokenizer.normalise(text);
+        }
         pieces.push(Piece::Given(tokenizer.encode(text).map_err(|error| match error {
             Error::Character { character, position, tokenizer } => {
                 Error::Character { character, position: places.get(position - 1).map_or(position, |at| at + 1), tokenizer }
@@ -151,13 +155,13 @@ mod tests {
     fn templates_are_read() {
         let tokenizer = char27();
         let hidden = tokenizer.hidden();
-        let text = |template: &str, lengths: &[usize]| tokenizer.decode(&parse(template, &tokenizer).unwrap().tokens(lengths, hidden));
+        let text = |template: &str, lengths: &[usize]| tokenizer.decode(&parse(template, false, &tokenizer).unwrap().tokens(lengths, hidden));
         assert_eq!(text("h_llo", &[]), "h_llo");
         assert_eq!(text("the [MASK] sat", &[3]), "the ___ sat");
         assert_eq!(text("[MASK:2]x[MASK:5-20]_", &[6]), "__x_______");
-        assert_eq!(parse("the [MASK] sat", &tokenizer).unwrap().open().next(), Some(&FREE));
+        assert_eq!(parse("the [MASK] sat", false, &tokenizer).unwrap().open().next(), Some(&FREE));
         let ascii = Tokenizer::new(&TokenizerSpec::Ascii {}).unwrap();
-        let escaped = parse(r"a\_b\[MASK]\\_", &ascii).unwrap();
+        let escaped = parse(r"a\_b\[MASK]\\_", false, &ascii).unwrap();
         assert_eq!(ascii.decode(&escaped.tokens(&[], 0)), r"a_b[MASK]\ ");
     }
 
@@ -172,10 +176,10 @@ mod tests {
             ("[MASK:999999999]", "[MASK:5-20]"),
             ("[MASK:3] _ B", "character 12"),
         ] {
-            let error = parse(template, &char27()).unwrap_err().to_string();
+            let error = parse(template, false, &char27()).unwrap_err().to_string();
             assert!(error.contains(words), "{template}: {error}");
         }
-        let long = parse("a_[MASK:40]b", &char27()).unwrap();
+        let long = parse("a_[MASK:40]b", false, &char27()).unwrap();
         let error = check_holes(&long, 40).unwrap_err().to_string();
         assert!(error.contains("41 tokens at place 2") && check_holes(&long, 41).is_ok(), "{error}");
     }
@@ -183,7 +187,7 @@ mod tests {
     #[test]
     fn constraints_are_read_and_refused() {
         let tokenizer = char27();
-        let mut pattern = parse("c____", &tokenizer).unwrap();
+        let mut pattern = parse("c____", false, &tokenizer).unwrap();
         constrain(&mut pattern, "2-3:[aeiou]", &tokenizer).unwrap();
         constrain(&mut pattern, "4:[^a-y ]", &tokenizer).unwrap();
         let allowed = |place: usize| (0..27).filter(|&class| pattern.allowed()[&place][class as usize]).collect::<Vec<u32>>();
@@ -204,7 +208,7 @@ mod tests {
             let error = constrain(&mut pattern, constraint, &tokenizer).unwrap_err().to_string();
             assert!(error.contains(words), "{constraint}: {error}");
         }
-        let mut open = parse("[MASK]", &tokenizer).unwrap();
+        let mut open = parse("[MASK]", false, &tokenizer).unwrap();
         assert!(constrain(&mut open, "1:[a]", &tokenizer).is_err());
         let bytes = Tokenizer::new(&TokenizerSpec::Byte {}).unwrap();
         assert!(constrain(&mut pattern, "2:[a]", &bytes).is_err());

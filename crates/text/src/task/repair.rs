@@ -160,7 +160,9 @@ fn scored<P: Predict>(
             let logits = model.whole(&shown, Conditions { labels: &[label], times: &[] });
             *evaluations += 1;
             observe(tokens)?;
-            hidden.iter().filter(|&&k| k < own.len()).for_each(|&k| own[k] = Some(Choice::new(&logits[k * classes..][..classes], None)));
+            for &k in hidden.iter().filter(|&&k| k < end - start) {
+                own[k] = Some(Choice::new(&logits[k * classes..][..classes], None));
+            }
         }
         scores.extend(own.into_iter().flatten().skip(scores.len() - start));
     }
