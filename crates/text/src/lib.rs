@@ -16,5 +16,6 @@ pub mod model;
 pub mod task;
 pub mod tokenizer;
 
+pub use corpus::Corpus;
 pub use error::{Error, Result};
 pub use tokenizer::{Tokenizer, TokenizerSpec};
