@@ -235,7 +235,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::config::{BlockShare, KernelSpec, RateSpec, ReverseSpec};
+    use crate::config::{BlockShare, ChainSpec};
 
     pub(super) fn net(config: &TextConfig) -> TextNet {
         let tokenizer = Tokenizer::new(&config.tokenizer).unwrap();
@@ -302,13 +302,7 @@ mod tests {
             |net: &TextNet, labels: &[Option<usize>], times: &[f32]| host(net.whole(&text(24, 0), Conditions { labels, times }, &device));
         let plain = net(&tiny());
         assert_ne!(said(&plain, &[Some(0)], &[]), said(&plain, &[None], &[]));
-        let process = ProcessSpec::Chain {
-            kernel: KernelSpec::Uniform {},
-            schedule: RateSpec::Cosine {},
-            steps: 10,
-            reverse: ReverseSpec::Bayes,
-            loss: langevin_core::process::categorical::CategoricalLoss::default(),
-        };
+let process = ProcessSpec::Chain(ChainSpec::default());
         let config = TextConfig { process, blocks: vec![BlockShare { size: 0, share: 1.0 }], ..tiny() };
         config.check().unwrap();
         let mut timed = net(&config);

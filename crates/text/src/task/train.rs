@@ -79,7 +79,11 @@ impl TextTask {
             (classes(tokens), label)
         };
         let valid = valid.evenly(WINDOWS, config.context).into_iter().map(window).collect();
-        Ok(Self { chain: config.chain()?, config: config.clone(), tokenizer, noise: Philox::new(seed), group: group.max(1), train, valid })
+        let chain = config.chain()?;
+        if chain.is_none() && config.process != (ProcessSpec::Masking {}) {
+            return Err(Error::Setting { name: "process", reason: "should have learned from the corpus first".to_owned() });
+        }
+        Ok(Self { chain, config: config.clone(), tokenizer, noise: Philox::new(seed), group: group.max(1), train, valid })
     }
 
     /// Numbers of tokens to learn from and of windows to validate on.
@@ -179,7 +183,7 @@ impl TextTask {
 
     fn loss_kind(&self) -> Option<CategoricalLoss> {
         match &self.config.process {
-            ProcessSpec::Chain { loss, .. } => Some(*loss),
+            ProcessSpec::Chain(spec) => Some(spec.loss),
             ProcessSpec::Masking {} => None,
         }
     }
