@@ -41,10 +41,24 @@ pub struct CardConfig {
     pub limits: String,
 }
 
+/// What turns gradients into steps.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Method {
+    /// AdamW for every parameter (Loshchilov & Hutter 2019).
+    #[default]
+    AdamW,
+    /// Muon for the larger matrices inside the network (Jordan et al. 2024), scaled to steps of AdamW's size (Liu et al. 2025), AdamW for
+    /// everything else; learning rate, its schedule, decay and clipping are the same for both.
+    Muon,
+}
+
 /// Settings of the training loop.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct TrainConfig {
+    /// `"adamw"` or `"muon"`.
+    pub optimiser: Method,
     /// Optimiser steps.
     pub steps: u32,
     /// Examples per step.
@@ -140,6 +154,7 @@ impl DistillRunConfig {
 impl Default for TrainConfig {
     fn default() -> Self {
         Self {
+            optimiser: Method::AdamW,
             steps: 10_000,
             batch: 64,
             micro_batch: 16,
@@ -241,5 +256,18 @@ mod tests {
         let zero = RunConfig::parse(source, &format!("{base}[train]\nbatch = 0\n")).expect_err("zero").to_string();
         assert!(zero.contains("train.batch"), "{zero}");
         assert!(RunConfig::parse(source, &format!("{base}[train]\nlearning_rate = nan\n")).is_err());
+        let other = RunConfig::parse(source, &format!("{base}[train]\noptimiser = 'sgd'\n")).expect_err("unknown").to_string();
+        assert!(other.contains("sgd") && other.contains("muon"), "{other}");
+    }
+
+    #[test]
+    fn the_optimiser_is_adamw_unless_said() {
+        let parse = |train: &str| {
+            let text = format!("name = 'a'\ndomain = 'audio'\n[model]\nkind = 'prior'\n[train]\n{train}");
+            RunConfig::parse(std::path::Path::new("x.toml"), &text).expect("a config").train.optimiser
+        };
+        let found = [parse("steps = 5"), parse("optimiser = 'adamw'"), parse("optimiser = 'muon'")];
+        assert_eq!(found, [Method::AdamW, Method::AdamW, Method::Muon]);
+        assert_eq!(serde_json::to_string(&Method::AdamW).expect("a string"), "\"adamw\"");
     }
 }

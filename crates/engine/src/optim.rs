@@ -1,10 +1,14 @@
-//! AdamW and the moving average of weights in one pass over host memory, one worker per parameter.
+//! AdamW, Muon and the moving average of weights over host memory, one worker per parameter.
 
 use std::sync::Mutex;
 
-use langevin_nn::Layout;
+use langevin_nn::{Layout, Trainable};
 
-use crate::{Workers, config::TrainConfig};
+use crate::{
+    Workers,
+    config::{Method, TrainConfig},
+    muon,
+};
 
 /// A parameter with everything that training keeps about it.
 #[derive(Clone, Debug, PartialEq)]
@@ -13,9 +17,9 @@ pub struct Slot {
     pub raw: Vec<f32>,
     /// Their moving average: what is validated and shipped.
     pub ema: Vec<f32>,
-    /// First moment of the gradient.
+    /// First moment of the gradient: Muon's momentum.
     pub first: Vec<f32>,
-    /// Second moment of the gradient.
+    /// Second moment of the gradient; zeros where Muon trains.
     pub second: Vec<f32>,
 }
 
@@ -24,6 +28,32 @@ pub struct Slot {
 pub struct Optimiser {
     layout: Vec<Layout>,
     slots: Vec<Mutex<Slot>>,
+}
+
+/// What a step does with a parameter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Update {
+    /// It becomes its moving average and stays.
+    Stay,
+    /// AdamW.
+    AdamW,
+    /// Muon, for a matrix.
+    Muon,
+}
+
+impl Update {
+    /// What the config and the task say about a parameter at a step. Muon takes the matrices of linear layers inside the network that are large
+    /// enough for directions to mean something.
+    pub fn of<T: Trainable>(task: &T, config: &TrainConfig, step: u32, parameter: &Layout) -> Self {
+        if !task.trains(step, &parameter.name) {
+            return Self::Stay;
+        }
+        let is_large = matches!(parameter.shape[..], [rows, columns] if rows.min(columns) >= muon::LEAST);
+        match config.optimiser {
+            Method::Muon if parameter.linear && is_large && task.is_inner(&parameter.name) => Self::Muon,
+            Method::Muon | Method::AdamW => Self::AdamW,
+        }
+    }
 }
 
 const LOCK: &str = "each parameter is touched by one worker at a time, and a panic ends the run";
@@ -55,9 +85,9 @@ impl Optimiser {
         workers.map(self.slots.len(), |p| self.slots[p].lock().expect(LOCK).raw.clone())
     }
 
-    /// One step (Loshchilov & Hutter 2019, algorithm 2) with the gradient clipped to a global norm (Pascanu et al. 2013), then
-    /// `ema = d ema + (1 - d) raw`. `micro_batches` are mean gradients with their weights, reduced in the order given. A parameter that
-    /// does not train (by its name) becomes its moving average and stays.
+    /// One step of AdamW (Loshchilov & Hutter 2019, algorithm 2) or Muon (Jordan et al. 2024), as `update` says for each parameter, with the gradient
+    /// clipped to a global norm (Pascanu et al. 2013), then `ema = d ema + (1 - d) raw`. `micro_batches` are mean gradients with their
+    /// weights, reduced in the order given.
     ///
     /// Returns the gradient's norm before clipping. When that is not finite, nothing is changed.
     pub fn step(
@@ -66,7 +96,7 @@ impl Optimiser {
         step: u32,
         micro_batches: &[(f32, Vec<Vec<f32>>)],
         workers: &Workers,
-        trains: impl Fn(&str) -> bool + Sync,
+        update: impl Fn(&Layout) -> Update + Sync,
     ) -> f64 {
         let sums = workers.map(self.slots.len(), |p| reduce(p, micro_batches));
         let (sums, squares): (Vec<_>, Vec<_>) = sums.into_iter().unzip();
@@ -76,30 +106,39 @@ impl Optimiser {
             return norm;
         }
         let scale = if norm > config.clip { config.clip / norm } else { 1.0 } as f32;
-        let time = f64::from(step + 1);
-        let rate = config.rate_at(step);
-        let (b1, b2) = (config.beta1 as f32, config.beta2 as f32);
-        let unbias1 = (1.0 / (1.0 - config.beta1.powf(time))) as f32;
-        let unbias2 = (1.0 / (1.0 - config.beta2.powf(time))) as f32;
-        let average = config.ema.min((1.0 + time) / (10.0 + time)) as f32;
         workers.map(self.slots.len(), |p| {
             let slot = &mut *self.slots[p].lock().expect(LOCK);
-            if !trains(&self.layout[p].name) {
-                slot.raw.copy_from_slice(&slot.ema);
-                return;
-            }
-            let is_matrix = self.layout[p].shape.len() > 1;
-            let keep = if is_matrix { (1.0 - rate * config.weight_decay) as f32 } else { 1.0 };
-            let values = slot.raw.iter_mut().zip(&mut slot.ema).zip(slot.first.iter_mut().zip(&mut slot.second)).zip(&sums[p]);
-            for (((raw, ema), (first, second)), gradient) in values {
-                let g = gradient * scale;
-                *first = b1 * *first + (1.0 - b1) * g;
-                *second = b2 * *second + (1.0 - b2) * g * g;
-                *raw = *raw * keep - rate as f32 * (*first * unbias1) / ((*second * unbias2).sqrt() + 1e-8);
-                *ema = average * *ema + (1.0 - average) * *raw;
+            match update(&self.layout[p]) {
+                Update::Stay => slot.raw.copy_from_slice(&slot.ema),
+                Update::AdamW => adamw(slot, self.layout[p].shape.len() > 1, config, step, scale, &sums[p]),
+                Update::Muon => muon::step(slot, [self.layout[p].shape[0], self.layout[p].shape[1]], config, step, scale, &sums[p]),
             }
         });
         norm
+    }
+}
+
+/// Decay of the moving average after a step.
+pub(crate) fn average_at(config: &TrainConfig, step: u32) -> f32 {
+    let time = f64::from(step + 1);
+    config.ema.min((1.0 + time) / (10.0 + time)) as f32
+}
+
+fn adamw(slot: &mut Slot, is_matrix: bool, config: &TrainConfig, step: u32, scale: f32, gradient: &[f32]) {
+    let time = f64::from(step + 1);
+    let rate = config.rate_at(step);
+    let (b1, b2) = (config.beta1 as f32, config.beta2 as f32);
+    let unbias1 = (1.0 / (1.0 - config.beta1.powf(time))) as f32;
+    let unbias2 = (1.0 / (1.0 - config.beta2.powf(time))) as f32;
+    let average = average_at(config, step);
+    let keep = if is_matrix { (1.0 - rate * config.weight_decay) as f32 } else { 1.0 };
+    let values = slot.raw.iter_mut().zip(&mut slot.ema).zip(slot.first.iter_mut().zip(&mut slot.second)).zip(gradient);
+    for (((raw, ema), (first, second)), gradient) in values {
+        let g = gradient * scale;
+        *first = b1 * *first + (1.0 - b1) * g;
+        *second = b2 * *second + (1.0 - b2) * g * g;
+        *raw = *raw * keep - rate as f32 * (*first * unbias1) / ((*second * unbias2).sqrt() + 1e-8);
+        *ema = average * *ema + (1.0 - average) * *raw;
     }
 }
 
@@ -114,7 +153,7 @@ fn reduce(parameter: usize, micro_batches: &[(f32, Vec<Vec<f32>>)]) -> (Vec<f32>
 }
 
 /// Sum of squares in f64, in a fixed order of eight sums at once: one alone would wait for every addition.
-fn sum_of_squares(values: &[f32]) -> f64 {
+pub(crate) fn sum_of_squares(values: &[f32]) -> f64 {
     let (chunks, rest) = values.as_chunks::<8>();
     let mut lanes = [0f64; 8];
     for chunk in chunks {
@@ -130,7 +169,7 @@ mod tests {
     use super::*;
 
     fn one(value: f32) -> Optimiser {
-        Optimiser::new(vec![Layout { name: "w".into(), shape: vec![1, 1] }], vec![vec![value]])
+        Optimiser::new(vec![Layout { name: "w".into(), shape: vec![1, 1], linear: true }], vec![vec![value]])
     }
 
     #[test]
@@ -146,7 +185,7 @@ mod tests {
         };
         let optimiser = one(2.0);
         let workers = Workers::new(1).expect("threads start");
-        let norm = optimiser.step(&config, 0, &[(0.5, vec![vec![3.0]]), (0.5, vec![vec![5.0]])], &workers, |_| true);
+        let norm = optimiser.step(&config, 0, &[(0.5, vec![vec![3.0]]), (0.5, vec![vec![5.0]])], &workers, |_| Update::AdamW);
         assert!((norm - 4.0).abs() < 1e-9);
         // Bias-corrected moments of a first step are g and g^2: the step is the rate, after decay 2 (1 - 0.1 * 0.5).
         let raw = optimiser.collect(|s| &s.raw)[0][0];
@@ -161,7 +200,8 @@ mod tests {
         let config = TrainConfig { weight_decay: 0.5, ..TrainConfig::default() };
         let optimiser = one(2.0);
         let workers = Workers::new(1).expect("threads start");
-        let step = |k: u32, trains: bool| optimiser.step(&config, k, &[(1.0, vec![vec![3.0]])], &workers, |name| trains && name == "w");
+        let update = |trains: bool| if trains { Update::AdamW } else { Update::Stay };
+        let step = |k: u32, trains: bool| optimiser.step(&config, k, &[(1.0, vec![vec![3.0]])], &workers, |_| update(trains));
         (0..3).for_each(|k| assert!((step(k, true) - 3.0).abs() < 1e-9));
         let average = optimiser.collect(|s| &s.ema)[0][0];
         assert_ne!(average, optimiser.collect(|s| &s.raw)[0][0]);
@@ -173,7 +213,7 @@ mod tests {
     fn clipping_scales_to_the_norm() {
         let config = TrainConfig { clip: 1.0, ..TrainConfig::default() };
         let optimiser = one(0.0);
-        optimiser.step(&config, 0, &[(1.0, vec![vec![50.0]])], &Workers::new(1).expect("threads start"), |_| true);
+        optimiser.step(&config, 0, &[(1.0, vec![vec![50.0]])], &Workers::new(1).expect("threads start"), |_| Update::AdamW);
         let first = optimiser.collect(|s| &s.first)[0][0];
         assert!((first - 0.1).abs() < 1e-6, "{first}");
     }
@@ -181,13 +221,13 @@ mod tests {
     #[test]
     fn a_step_of_many_parameters_is_the_same_for_any_number_of_threads() {
         let sizes = [1usize, 7, 8, 1000, 33];
-        let layout = || sizes.iter().map(|&len| Layout { name: format!("w{len}"), shape: vec![len, 1] }).collect::<Vec<_>>();
+        let layout = || sizes.iter().map(|&len| Layout { name: format!("w{len}"), shape: vec![len, 1], linear: true }).collect::<Vec<_>>();
         let values =
             |seed: usize| sizes.iter().map(|&len| (0..len).map(|i| ((i * 7 + seed) as f32).sin()).collect()).collect::<Vec<Vec<f32>>>();
         let gradients = [(0.25, values(1)), (0.75, values(2))];
         let run = |threads: usize| {
             let (optimiser, workers) = (Optimiser::new(layout(), values(0)), Workers::new(threads).expect("threads start"));
-            let norm = optimiser.step(&TrainConfig { clip: 1.0, ..TrainConfig::default() }, 3, &gradients, &workers, |_| true);
+            let norm = optimiser.step(&TrainConfig { clip: 1.0, ..TrainConfig::default() }, 3, &gradients, &workers, |_| Update::AdamW);
             assert_eq!(optimiser.weights(&workers), optimiser.collect(|slot| &slot.raw));
             (norm, optimiser.weights(&workers))
         };
@@ -205,7 +245,7 @@ mod tests {
         let workers = Workers::new(1).expect("threads start");
         for step in 0..400 {
             let x = optimiser.collect(|s| &s.raw)[0][0];
-            optimiser.step(&config, step, &[(1.0, vec![vec![2.0 * (x - 1.5)]])], &workers, |_| true);
+            optimiser.step(&config, step, &[(1.0, vec![vec![2.0 * (x - 1.5)]])], &workers, |_| Update::AdamW);
         }
         assert!((optimiser.collect(|s| &s.raw)[0][0] - 1.5).abs() < 0.02);
     }

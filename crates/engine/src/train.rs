@@ -1,4 +1,4 @@
-//! The training loop: micro-batches over workers, AdamW, moving average, validation, and a state that resumes to the same bits.
+//! The training loop: micro-batches over workers, AdamW or Muon, moving average, validation, and a state that resumes to the same bits.
 
 use std::{
     io::Write as _,
@@ -11,7 +11,7 @@ use burn::{
     module::Module as _,
     tensor::{Device, Tensor},
 };
-use langevin_nn::{Trainable, weights};
+use langevin_nn::{Layout, Trainable, weights};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -19,7 +19,7 @@ use crate::{
     card::Card,
     checkpoint::{Checkpoint, Precision},
     config::RunConfig,
-    optim::Optimiser,
+    optim::{Optimiser, Update},
     parallel::micro_batches,
     progress::{Progress, Verbosity},
     state,
@@ -129,7 +129,8 @@ pub fn train<T: Trainable>(task: &T, config: &RunConfig, options: &TrainOptions<
             progress.finish();
             return Err(Error::Diverged { what: "loss", step, value: loss });
         }
-        let norm = optimiser.step(&train, step, &gradients, options.workers, |name| task.trains(step, name));
+        let update = |parameter: &Layout| Update::of(task, &train, step, parameter);
+        let norm = optimiser.step(&train, step, &gradients, options.workers, update);
         if !norm.is_finite() {
             progress.finish();
             return Err(Error::Diverged { what: "gradient", step, value: norm });

@@ -19,7 +19,7 @@ use langevin_core::{
     noise::{NoiseSource as _, stream},
 };
 use langevin_engine::{
-    Cancel, Checkpoint, Error, METRICS_FILE, MODEL_FILE, Outcome, Result, RunConfig, TrainConfig, TrainOptions, Verbosity, Workers,
+    Cancel, Checkpoint, Error, METRICS_FILE, MODEL_FILE, Method, Outcome, Result, RunConfig, TrainConfig, TrainOptions, Verbosity, Workers,
     state::{self, STATE_FILE},
     train,
 };
@@ -32,12 +32,18 @@ const FILES: [&str; 3] = [MODEL_FILE, STATE_FILE, METRICS_FILE];
 #[derive(Module, Debug)]
 struct Net {
     hidden: Linear,
+    inner: Option<Linear>,
     output: Linear,
 }
 
 impl Net {
     fn forward(&self, x: Tensor<2>) -> Tensor<2> {
-        self.output.forward(self.hidden.forward(x).tanh())
+        let h = self.hidden.forward(x).tanh();
+        let h = match &self.inner {
+            Some(inner) => h.clone() + inner.forward(h).tanh(),
+            None => h,
+        };
+        self.output.forward(h)
     }
 }
 
@@ -60,12 +66,19 @@ enum Event {
 struct Task {
     noise: Philox,
     width: usize,
+    /// Whether there is a second hidden layer.
+    deep: bool,
     event: Event,
 }
 
 impl Task {
     fn new(event: Event) -> Self {
-        Self { noise: Philox::new(11), width: 12, event }
+        Self { noise: Philox::new(11), width: 12, deep: false, event }
+    }
+
+    /// A network with a matrix that Muon takes.
+    fn deep(event: Event) -> Self {
+        Self { width: 20, deep: true, ..Self::new(event) }
     }
 
     fn rows(&self, rows: Range<u32>, step: u32, stream: u32, device: &Device) -> (Tensor<2>, Tensor<2>) {
@@ -85,7 +98,9 @@ impl Trainable for Task {
 
     fn init(&self, seed: u64, device: &Device) -> Net {
         let mut init = Init::new(seed, device);
-        Net { hidden: init.linear(INPUTS, self.width, 1.0), output: init.linear(self.width, 1, 1.0) }
+        let hidden = init.linear(INPUTS, self.width, 1.0);
+        let inner = self.deep.then(|| init.linear(self.width, self.width, 1.0));
+        Net { hidden, inner, output: init.linear(self.width, 1, 1.0) }
     }
 
     fn loss(&self, model: &Net, step: u32, rows: Range<u32>, device: &Device) -> Tensor<1> {
@@ -285,6 +300,38 @@ fn a_cancelled_run_resumes_to_the_same_bytes() {
         Run { threads: 1, ..Run::resumed(&folder) }.go(&Task::new(Event::Nothing), &config).unwrap();
         assert_same_files(&place.at("whole"), &folder);
     }
+}
+
+#[test]
+fn a_run_with_muon_learns_and_resumes_to_the_same_bytes() {
+    let place = Place::new();
+    let run = |name: &str, threads, optimiser, steps| {
+        let mut config = config(steps);
+        config.train.optimiser = optimiser;
+        let folder = place.at(name);
+        let outcome = Run { threads, ..Run::new(&folder) }.go(&Task::deep(Event::Nothing), &config).unwrap();
+        (outcome, config)
+    };
+    let (long, _) = run("long", 2, Method::Muon, 300);
+    let scores: Vec<f64> = log(&place.at("long")).iter().filter_map(|line| line.get("validation")?.as_f64()).collect();
+    assert!(long.best_score < 0.05 * scores[0], "{} after {}", long.best_score, scores[0]);
+
+    let (_, config) = run("whole", 1, Method::Muon, 30);
+    run("threads", 3, Method::Muon, 30);
+    assert_same_files(&place.at("whole"), &place.at("threads"));
+    run("adamw", 1, Method::AdamW, 30);
+    assert_ne!(fs::read(place.at("whole").join(METRICS_FILE)).unwrap(), fs::read(place.at("adamw").join(METRICS_FILE)).unwrap());
+    for at in [6, 17] {
+        let (folder, cancel) = (place.at(&at.to_string()), Cancel::new());
+        let stopped = Run { cancel: cancel.clone(), ..Run::new(&folder) }.go(&Task::deep(Event::Stop(at, cancel)), &config);
+        assert!(matches!(stopped, Err(Error::Interrupted { saved: Some(_) })));
+        Run::resumed(&folder).go(&Task::deep(Event::Nothing), &config).unwrap();
+        assert_same_files(&place.at("whole"), &folder);
+    }
+    // The other optimiser is another run.
+    let other = RunConfig { train: TrainConfig { optimiser: Method::AdamW, ..config.train }, ..config };
+    let refused = Run::resumed(&place.at("whole")).go(&Task::deep(Event::Nothing), &other);
+    assert!(matches!(refused, Err(Error::ResumeMismatch { what: "[train]", .. })), "{refused:?}");
 }
 
 #[test]

@@ -48,6 +48,12 @@ pub trait Trainable: Sync {
         true
     }
 
+    /// Whether the matrix of a linear layer (its path in the model) lies inside the network, where Muon may train it. One that makes the
+    /// network's output has rows or columns with meanings of their own, and stays with AdamW: by default, those of a layer called `output`.
+    fn is_inner(&self, name: &str) -> bool {
+        !name.split('.').any(|part| part == "output")
+    }
+
     /// Called once after each step, in order: a task that learns from its losses takes them in here, not while workers run.
     fn end_of_step(&self, _step: u32) {}
 

@@ -15,6 +15,8 @@ pub struct Layout {
     pub name: String,
     /// Shape.
     pub shape: Vec<usize>,
+    /// Whether it belongs to a linear layer: its matrix `[inputs, outputs]`, or its bias.
+    pub linear: bool,
 }
 
 impl Layout {
@@ -41,7 +43,7 @@ pub struct WeightsError {
 
 /// Names and shapes of all float parameters.
 pub fn layout<M: Module>(module: &M) -> Vec<Layout> {
-    let mut visitor = Walk::new(|name, param: AnyParam<'_>| Layout { name, shape: param.shape() });
+    let mut visitor = Walk::new(|name, param: AnyParam<'_>| Layout { name, shape: param.shape(), linear: param.linear });
     module.visit(&mut visitor);
     visitor.found
 }
@@ -96,6 +98,7 @@ pub fn import<M: Module>(module: M, values: Vec<Vec<f32>>) -> M {
 /// A parameter of any rank, seen by the closures above.
 struct AnyParam<'a> {
     shape: Vec<usize>,
+    linear: bool,
     values: &'a dyn Fn() -> Result<Vec<f32>, String>,
     gradient: &'a dyn Fn(&Gradients) -> Result<Vec<f32>, String>,
     taken: &'a dyn Fn(&mut Gradients) -> Result<Vec<f32>, String>,
@@ -119,25 +122,32 @@ impl AnyParam<'_> {
     }
 }
 
+/// How burn calls its linear layer.
+const LINEAR: &str = "Struct:Linear";
+
 struct Walk<T, F> {
     path: Vec<String>,
+    /// For each name of the path, what kind of module it is a part of.
+    holders: Vec<String>,
     found: Vec<T>,
     visit: F,
 }
 
 impl<T, F: FnMut(String, AnyParam<'_>) -> T> Walk<T, F> {
     fn new(visit: F) -> Self {
-        Self { path: Vec::new(), found: Vec::new(), visit }
+        Self { path: Vec::new(), holders: Vec::new(), found: Vec::new(), visit }
     }
 }
 
 impl<T, F: FnMut(String, AnyParam<'_>) -> T> ModuleVisitor for Walk<T, F> {
-    fn enter_module(&mut self, name: &str, _container: &str) {
+    fn enter_module(&mut self, name: &str, holder: &str) {
         self.path.push(name.to_owned());
+        self.holders.push(holder.to_owned());
     }
 
-    fn exit_module(&mut self, _name: &str, _container: &str) {
+    fn exit_module(&mut self, _name: &str, _holder: &str) {
         self.path.pop();
+        self.holders.pop();
     }
 
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
@@ -145,6 +155,7 @@ impl<T, F: FnMut(String, AnyParam<'_>) -> T> ModuleVisitor for Walk<T, F> {
         let zeros = || Ok(vec![0.0; tensor.shape().num_elements()]);
         let any = AnyParam {
             shape: tensor.dims().to_vec(),
+            linear: self.holders.last().is_some_and(|holder| holder == LINEAR),
             values: &|| host(tensor.clone().inner_or_self()),
             gradient: &|grads| tensor.grad(grads).map_or_else(zeros, host),
             taken: &|grads| tensor.grad_remove(grads).map_or_else(zeros, host),
@@ -189,12 +200,23 @@ impl ModuleMapper for Replace {
 mod tests {
     use super::*;
     use crate::Init;
-    use burn::{nn::Linear, tensor::Device};
+    use burn::{
+        nn::{Embedding, LayerNorm, Linear},
+        tensor::Device,
+    };
 
     #[derive(Module, Debug)]
     struct Two {
         first: Linear,
         rest: Vec<Linear>,
+    }
+
+    #[derive(Module, Debug)]
+    struct Mixed {
+        table: Embedding,
+        layers: Vec<Two>,
+        norm: LayerNorm,
+        free: Param<Tensor<2>>,
     }
 
     fn two(device: &Device) -> Two {
@@ -213,6 +235,17 @@ mod tests {
         values[1] = vec![5.0, 6.0];
         let model = import(model, values.clone());
         assert_eq!(export(&model).expect("readable"), values);
+    }
+
+    #[test]
+    fn parts_of_linear_layers_are_known_from_others() {
+        let device = Device::flex();
+        let mut init = Init::new(3, &device);
+        let (table, norm) = (init.embedding(4, 2, 1.0), init.layer_norm(2));
+        let model = Mixed { table, layers: vec![two(&device)], norm, free: init.normal([3, 2], 1.0) };
+        let linear: Vec<_> = layout(&model).into_iter().filter(|l| l.linear).map(|l| l.name).collect();
+        assert_eq!(linear, ["layers.0.first.weight", "layers.0.first.bias", "layers.0.rest.0.weight", "layers.0.rest.0.bias"]);
+        assert_eq!(layout(&model).len(), 4 + 4);
     }
 
     #[test]

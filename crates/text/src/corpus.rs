@@ -180,6 +180,23 @@ impl Corpus {
         (&self.tokens[start..end], if shared.all(|other| other == label) { label } else { None })
     }
 
+    /// The corpus up to a token and from it on; a text across the cut is two.
+    pub fn split(mut self, at: usize) -> (Self, Self) {
+        let at = at.min(self.tokens.len());
+        let share = if self.tokens.is_empty() { 0.0 } else { at as f64 / self.tokens.len() as f64 };
+        let part = |from: usize, to: usize| -> Vec<Segment> {
+            let clipped =
+                |s: &Segment| Segment { range: s.range.start.clamp(from, to) - from..s.range.end.clamp(from, to) - from, label: s.label };
+            self.segments.iter().map(clipped).filter(|segment| !segment.range.is_empty()).collect()
+        };
+        let segments = [part(0, at), part(at, self.tokens.len())];
+        let after = self.tokens.split_off(at);
+        let [first, second] = segments;
+        let characters = (self.characters as f64 * share).round() as usize;
+        let rest = Self { tokens: after, segments: second, labels: self.labels.clone(), characters: self.characters - characters };
+        (Self { segments: first, characters, ..self }, rest)
+    }
+
     /// Starts of `count` windows spread evenly over the corpus, for validation.
     pub fn evenly(&self, count: usize, context: usize) -> Vec<usize> {
         let span = self.tokens.len().saturating_sub(context) as u128 + 1;
@@ -220,8 +237,9 @@ impl Place {
         let before = text.char_indices().nth(position - 1).map_or(text.len(), |(at, _)| at);
         self.pass(&text[..before]);
         let (line, place) = (self.lines + 1, self.characters + 1);
-        let reason =
-            format!("line {line}, character {place} ('{character}') is not in the alphabet of {tokenizer}; --normalise maps such characters");
+        let reason = format!(
+            "line {line}, character {place} ('{character}') is not in the alphabet of {tokenizer}; --normalise maps such characters"
+        );
         format(path, reason)
     }
 }

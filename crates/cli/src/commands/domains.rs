@@ -4,7 +4,7 @@ use clap::Subcommand;
 
 use super::{
     distill_audio, eval_audio, eval_molecule, eval_series, gen_audio, gen_molecule, impute_series, train_audio, train_molecule,
-    train_series, tune_audio,
+    train_series, train_text, tune_audio,
 };
 use crate::{report::Failure, settings::Settings};
 
@@ -73,6 +73,7 @@ enum TrainDomain {
     Audio(train_audio::Args),
     Molecule(train_molecule::Args),
     Series(train_series::Args),
+    Text(train_text::Args),
 }
 
 impl Train {
@@ -81,6 +82,7 @@ impl Train {
             TrainDomain::Audio(args) => train_audio::run(args, settings),
             TrainDomain::Molecule(args) => train_molecule::run(args, settings),
             TrainDomain::Series(args) => train_series::run(args, settings),
+            TrainDomain::Text(args) => train_text::run(args, settings),
         }
     }
 }

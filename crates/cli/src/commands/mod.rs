@@ -22,6 +22,7 @@ mod ship;
 mod train_audio;
 mod train_molecule;
 mod train_series;
+mod train_text;
 mod tune_audio;
 
 use clap::Subcommand;

@@ -17,28 +17,30 @@ use super::{
 
 /// A matrix inside a slice: element `(i, j)` is at `start + i * row + j * column`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Place {
+pub struct Place {
     /// Where element `(0, 0)` is.
-    pub(super) start: usize,
+    pub start: usize,
     /// From one row to the next.
-    pub(super) row: usize,
+    pub row: usize,
     /// From one column to the next.
-    pub(super) column: usize,
+    pub column: usize,
 }
 
 impl Place {
     /// A row-major matrix of `columns` columns at the start of its slice.
-    pub(super) fn rows(columns: usize) -> Self {
+    pub fn rows(columns: usize) -> Self {
         Self { start: 0, row: columns, column: 1 }
     }
 
     /// The same matrix read with rows and columns exchanged.
-    pub(super) fn transposed(self) -> Self {
+    #[must_use]
+    pub fn transposed(self) -> Self {
         Self { row: self.column, column: self.row, ..self }
     }
 
     /// The same matrix further on in its slice.
-    pub(super) fn at(self, start: usize) -> Self {
+    #[must_use]
+    pub fn at(self, start: usize) -> Self {
         Self { start: self.start + start, ..self }
     }
 
@@ -48,11 +50,11 @@ impl Place {
     }
 }
 
-/// `out = scale * a b`, or `out += scale * a b`, for `a` of `[m, k]` and `b` of `[k, n]`.
+/// `out = scale * a b`, or `out += scale * a b` where `add` says so, for `a` of `[m, k]` and `b` of `[k, n]`, on the calling thread.
 ///
 /// # Panics
 /// When a matrix reaches past its slice.
-pub(super) fn product(
+pub fn product(
     [m, n, k]: [usize; 3],
     scale: f32,
     (a, a_at): (&[f32], Place),
