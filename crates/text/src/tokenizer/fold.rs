@@ -3,7 +3,7 @@
 /// Small letters a to z and single spaces; see [`Tokenizer::normalise`](super::Tokenizer::normalise).
 pub(super) fn char27(text: &str) -> String {
     let mut folded = String::with_capacity(text.len());
-    let mut space = |folded: &mut String| {
+    let space = |folded: &mut String| {
         if !folded.ends_with(' ') {
             folded.push(' ');
         }
