@@ -185,7 +185,8 @@ impl Corpus {
         let at = at.min(self.tokens.len());
         let share = if self.tokens.is_empty() { 0.0 } else { at as f64 / self.tokens.len() as f64 };
         let part = |from: usize, to: usize| -> Vec<Segment> {
-            let clipped = |s: &Segment| Segment { range: s.range.start.clamp(from, to) - from..s.range.end.clamp(from, to) - from, label: s.label };
+            let clipped =
+                |s: &Segment| Segment { range: s.range.start.clamp(from, to) - from..s.range.end.clamp(from, to) - from, label: s.label };
             self.segments.iter().map(clipped).filter(|segment| !segment.range.is_empty()).collect()
         };
         let segments = [part(0, at), part(at, self.tokens.len())];
@@ -236,8 +237,9 @@ impl Place {
         let before = text.char_indices().nth(position - 1).map_or(text.len(), |(at, _)| at);
         self.pass(&text[..before]);
         let (line, place) = (self.lines + 1, self.characters + 1);
-        let reason =
-            format!("line {line}, character {place} ('{character}') is not in the alphabet of {tokenizer}; --normalise maps such characters");
+        let reason = format!(
+            "line {line}, character {place} ('{character}') is not in the alphabet of {tokenizer}; --normalise maps such characters"
+        );
         format(path, reason)
     }
 }
