@@ -1,7 +1,11 @@
 //! The `[model]` table of a text config.
 
-use langevin_core::process::categorical::{CategoricalLoss, Chain, Form, kernel, schedule};
+mod process;
+
+use langevin_core::process::categorical::Chain;
 use serde::{Deserialize, Serialize};
+
+pub use self::process::{ChainSpec, KernelSpec, ProcessSpec, RateSpec, ReverseSpec};
 
 use crate::{Error, Result, Tokenizer, TokenizerSpec, error::within};
 
@@ -62,91 +66,6 @@ pub struct BlockShare {
     pub size: usize,
     /// Share of the training steps, relative to the others.
     pub share: f64,
-}
-
-/// The noise process of a text model.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
-pub enum ProcessSpec {
-    /// Tokens are hidden one after the other in a random order: D3PM's absorbing process in continuous time, whose bound needs no time,
-    /// only the number of hidden tokens (Austin et al. 2021; Ou et al. 2024, arXiv:2406.03736).
-    Masking {},
-    /// A process of `steps` steps between classes (Austin et al. 2021, arXiv:2107.03006), always over the whole context.
-    Chain {
-        /// Which classes become which.
-        kernel: KernelSpec,
-        /// How fast.
-        schedule: RateSpec,
-        /// Steps `T`.
-        steps: usize,
-        /// How an estimate makes a reverse step.
-        reverse: ReverseSpec,
-        /// What is minimised.
-        loss: CategoricalLoss,
-    },
-}
-
-impl Default for ProcessSpec {
-    fn default() -> Self {
-        Self::Masking {}
-    }
-}
-
-/// How an estimate of the clean token makes a reverse step.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ReverseSpec {
-    /// `sum_x0 q(x_{t-1} | x_t, x0) p(x0 | x_t)`, exact where the estimate is.
-    #[default]
-    Bayes,
-    /// The official code's product, which is not.
-    D3pm,
-}
-
-/// Which classes become which (Austin et al. 2021, appendix A.2).
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
-pub enum KernelSpec {
-    /// Any class, evenly.
-    Uniform {},
-    /// The hidden class, which stays.
-    Absorbing {},
-    /// The hidden class with probability `gamma` times the rate, else any class.
-    MaskAndReplace {
-        /// Share of hiding, 0 to 1.
-        gamma: f64,
-    },
-    /// Classes near in number, by a discretised normal distribution.
-    Gaussian {},
-    /// Classes at most `width` away in number.
-    Band {
-        /// Largest distance.
-        width: usize,
-    },
-}
-
-/// How fast tokens are noised.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
-pub enum RateSpec {
-    /// From `start` to `end`, evenly.
-    Linear {
-        /// First rate.
-        start: f64,
-        /// Last rate.
-        end: f64,
-    },
-    /// Nichol & Dhariwal's cosine.
-    Cosine {},
-    /// Its square.
-    CosineSquared {},
-    /// `1 / (T - t + 1)`: as many tokens in every step.
-    InverseTime {},
-    /// One rate.
-    Constant {
-        /// The rate.
-        beta: f64,
-    },
 }
 
 /// How a text is sampled.
@@ -239,36 +158,7 @@ impl TextConfig {
     /// # Errors
     /// For rates, kernels and steps that make no chain.
     pub fn chain(&self) -> Result<Option<Chain>> {
-        let ProcessSpec::Chain { kernel, schedule: rates, steps, reverse, loss } = &self.process else { return Ok(None) };
-        within("steps", *steps, 1, 4000)?;
-        loss.check()?;
-        let classes = Tokenizer::new(&self.tokenizer)?.classes() + 1;
-        let hidden = classes - 1;
-        let rates = match *rates {
-            RateSpec::Linear { start, end } => schedule::linear(start, end, *steps),
-            RateSpec::Cosine {} => schedule::cosine(0.008, 0.999, *steps),
-            RateSpec::CosineSquared {} => schedule::cosine_squared(0.008, 0.999, *steps),
-            RateSpec::InverseTime {} => schedule::inverse_time(*steps),
-            RateSpec::Constant { beta } => schedule::constant(beta, *steps),
-        };
-        if let Some(rate) = rates.iter().find(|rate| !(0.0..=1.0).contains(*rate)) {
-            return Err(Error::Setting { name: "schedule", reason: format!("should give rates of 0 to 1, but gives {rate}") });
-        }
-        // Kernels without a hidden class leave it alone: its row is its own.
-        let data = |matrix: nalgebra::DMatrix<f64>| {
-            let mut all = nalgebra::DMatrix::identity(classes, classes);
-            all.view_mut((0, 0), (hidden, hidden)).copy_from(&matrix);
-            all
-        };
-        let step = |rate: f64| match *kernel {
-            KernelSpec::Uniform {} => data(kernel::uniform(hidden, rate)),
-            KernelSpec::Absorbing {} => kernel::absorbing(classes, hidden, rate),
-            KernelSpec::MaskAndReplace { gamma } => kernel::mask_and_replace(classes, hidden, gamma * rate, (1.0 - gamma) * rate),
-            KernelSpec::Gaussian {} => data(kernel::gaussian(hidden, rate.max(1e-6))),
-            KernelSpec::Band { width } => data(kernel::band(hidden, width, rate)),
-        };
-        let form = if *reverse == ReverseSpec::Bayes { Form::Mixture } else { Form::Product };
-        Ok(Some(Chain::new(rates.into_iter().map(step).collect(), form)?))
+        self.process.chain(Tokenizer::new(&self.tokenizer)?.classes())
     }
 }
 

@@ -2,13 +2,19 @@
 
 use std::path::PathBuf;
 
-use langevin_text::{Tokenizer, config::ModelConfig, corpus::Corpus, task::TextTask};
+use langevin_core::process::categorical::CategoricalLoss;
+use langevin_text::{
+    Corpus, Tokenizer, TokenizerSpec,
+    config::{BlockShare, ChainSpec, ModelConfig, ProcessSpec, RateSpec, ReverseSpec, TextConfig},
+    task::TextTask,
+};
 
 use crate::{
     report::Failure,
     settings::Settings,
     text,
     training::{self, RunArgs},
+    values,
 };
 
 /// The config of the shipped model: what training does when no other is given.
@@ -36,6 +42,25 @@ pub(crate) struct Args {
     /// Map characters outside the alphabet to ones inside
     #[arg(long)]
     normalise: bool,
+    /// Tokenizer instead of the config's: char27, ascii, byte, bpe:1024
+    #[arg(long, value_name = "NAME")]
+    tokenizer: Option<TokenizerSpec>,
+    /// Process instead of the config's: masking, autoregressive, or a chain with the kernel uniform, absorbing, gaussian, band:WIDTH,
+    /// mask-and-replace:GAMMA, nearest:NEIGHBOURS
+    #[arg(long, value_name = "NAME")]
+    kernel: Option<String>,
+    /// Schedule of a chain: linear:START:END, cosine, cosine-squared, inverse-time, constant:BETA, mutual-information
+    #[arg(long, value_name = "NAME")]
+    schedule: Option<RateSpec>,
+    /// Loss of a chain: vlb, ce, hybrid:LAMBDA
+    #[arg(long, value_name = "NAME", value_parser = loss)]
+    loss: Option<CategoricalLoss>,
+    /// Reverse step of a chain: bayes, d3pm
+    #[arg(long, value_name = "NAME")]
+    reverse: Option<ReverseSpec>,
+    /// Steps of a chain
+    #[arg(long, value_name = "T", value_parser = values::whole(1..=4000))]
+    chain_steps: Option<u32>,
     #[command(flatten)]
     run: RunArgs,
 }
@@ -45,6 +70,12 @@ pub(super) fn run(args: &Args, settings: &Settings) -> Result<(), Failure> {
     let (mut config, source) = args.run.config(initial.as_ref(), DEFAULT_CONFIG)?;
     let ModelConfig::D3pm(mut model) = text::model_config(&config, &source)?;
     args.run.check_folder()?;
+    choose(args, &mut model)?;
+    if model.tokenizer.unlearned() {
+        let bytes = Tokenizer::new(&TokenizerSpec::Byte {})?;
+        settings.talk(&format!("learning pairs of bytes for {}", model.tokenizer));
+        model.tokenizer = model.tokenizer.learned(&Corpus::read(&args.corpus, &bytes, false, None)?);
+    }
     let tokenizer = Tokenizer::new(&model.tokenizer)?;
     let train = Corpus::read(&args.corpus, &tokenizer, args.normalise, args.labels.as_deref())?;
     let (train, valid) = match &args.valid {
@@ -57,6 +88,8 @@ pub(super) fn run(args: &Args, settings: &Settings) -> Result<(), Failure> {
     if model.labels.is_empty() {
         model.labels = train.labels().to_vec();
     }
+    model.process = model.process.learned(&train, tokenizer.classes())?;
+    model.check()?;
     let train = train.with_labels(&model.labels)?;
     let valid = valid.with_labels(&model.labels)?;
     let model = ModelConfig::D3pm(model);
@@ -69,4 +102,63 @@ pub(super) fn run(args: &Args, settings: &Settings) -> Result<(), Failure> {
     let (tokens, windows) = task.len();
     settings.talk(&format!("{tokens} tokens to learn from, {windows} windows to validate on, seed {}", config.seed));
     args.run.drive(&task, &config, initial.as_ref(), settings)
+}
+
+/// Puts what the flags choose into the config.
+fn choose(args: &Args, model: &mut TextConfig) -> Result<(), Failure> {
+    if args.run.resume.is_some() || args.run.from.is_some() {
+        let flags = [args.tokenizer.is_some(), args.kernel.is_some(), args.schedule.is_some(), args.reverse.is_some()];
+        if flags.contains(&true) {
+            return Err(Failure::usage(
+                "tokenizer",
+                "--tokenizer, --kernel, --schedule and --reverse go with a new model, not with --from or --resume",
+            ));
+        }
+    }
+    if let Some(tokenizer) = &args.tokenizer {
+        model.tokenizer = tokenizer.clone();
+    }
+    let whole = |size| vec![BlockShare { size, share: 1.0 }];
+    match args.kernel.as_deref() {
+        None => {}
+        Some("masking") => model.process = ProcessSpec::Masking {},
+        Some("autoregressive") => {
+            model.process = ProcessSpec::Masking {};
+            model.blocks = whole(1);
+            model.sampling.block = 1;
+        }
+        Some(kernel) => {
+            model.process = ProcessSpec::Chain(ChainSpec { kernel: kernel.parse()?, ..ChainSpec::default() });
+            model.blocks = whole(0);
+            model.sampling.block = 0;
+        }
+    }
+    match &mut model.process {
+        ProcessSpec::Chain(chain) => {
+            chain.schedule = args.schedule.clone().unwrap_or_else(|| chain.schedule.clone());
+            chain.loss = args.loss.unwrap_or(chain.loss);
+            chain.reverse = args.reverse.unwrap_or(chain.reverse);
+            chain.steps = args.chain_steps.map_or(chain.steps, |steps| steps as usize);
+        }
+        ProcessSpec::Masking {}
+            if args.schedule.is_some() || args.loss.is_some() || args.reverse.is_some() || args.chain_steps.is_some() =>
+        {
+            return Err(Failure::usage(
+                "schedule",
+                "--schedule, --loss, --reverse and --chain-steps are those of a chain; give its --kernel",
+            ));
+        }
+        ProcessSpec::Masking {} => {}
+    }
+    Ok(())
+}
+
+/// A loss by its name.
+fn loss(text: &str) -> Result<CategoricalLoss, String> {
+    match (text, text.strip_prefix("hybrid:").map(str::parse)) {
+        ("vlb", _) => Ok(CategoricalLoss::Vlb {}),
+        ("ce", _) => Ok(CategoricalLoss::CrossEntropy {}),
+        (_, Some(Ok(lambda))) => Ok(CategoricalLoss::Hybrid { lambda }),
+        _ => Err("should be vlb, ce or hybrid:LAMBDA".to_owned()),
+    }
 }
