@@ -3,7 +3,7 @@
 use clap::Subcommand;
 
 use super::{
-    distill_audio, eval_audio, eval_molecule, eval_series, gen_audio, gen_molecule, impute_series, train_audio, train_molecule,
+    distill_audio, eval_audio, eval_molecule, eval_series, eval_text, gen_audio, gen_molecule, impute_series, train_audio, train_molecule,
     train_series, train_text, tune_audio,
 };
 use crate::{report::Failure, settings::Settings};
@@ -126,6 +126,7 @@ enum EvalDomain {
     Audio(eval_audio::Args),
     Molecule(eval_molecule::Args),
     Series(eval_series::Args),
+    Text(eval_text::Args),
 }
 
 impl Eval {
@@ -134,6 +135,7 @@ impl Eval {
             EvalDomain::Audio(args) => eval_audio::run(args, settings),
             EvalDomain::Molecule(args) => eval_molecule::run(args, settings),
             EvalDomain::Series(args) => eval_series::run(args, settings),
+            EvalDomain::Text(args) => eval_text::run(args, settings),
         }
     }
 }
