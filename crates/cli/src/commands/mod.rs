@@ -12,6 +12,7 @@ mod eval_series;
 mod explain;
 mod gen_audio;
 mod gen_molecule;
+mod gen_text;
 mod impute_series;
 mod info;
 mod likelihood_audio;
