@@ -74,17 +74,65 @@ pub struct BlockShare {
 pub struct Sampling {
     /// Tokens of a block; 0 is the whole context.
     pub block: usize,
-    /// Network evaluations for each 256 tokens, spread over the blocks.
+    /// Network evaluations that make the tokens of a whole context, of which blocks have their share; 0 is as many as `entropy_bound`
+    /// asks for.
     pub steps: usize,
-    /// Divides the logits; below 1 is safer, above 1 is wilder.
+    /// Which hidden tokens appear first.
+    pub order: Order,
+    /// Nats: in an evaluation of `steps = 0` tokens appear while what they could tell one another stays below this.
+    pub entropy_bound: f64,
+    /// Divides the logits; below 1 is safer, above 1 is wilder, 0 takes the likeliest class.
     pub temperature: f64,
     /// Only the likeliest classes that make up this probability are drawn.
     pub top_p: f64,
+    /// Weight of guidance by the label; 1 is none.
+    pub guidance: f64,
+    /// Which tokens are hidden again to be drawn once more.
+    pub remask: Remask,
+    /// Probability of that in one step.
+    pub remask_share: f64,
+}
+
+/// Which hidden tokens appear first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Order {
+    /// Any, evenly: the time-reversed masking process itself (Zheng et al. 2024, arXiv:2409.02908).
+    #[default]
+    Random,
+    /// Those of which the network is surest: lowest entropy.
+    Confidence,
+    /// From left to right.
+    #[serde(rename = "l2r")]
+    LeftToRight,
+}
+
+/// Which tokens are hidden again (Wang et al. 2025, ReMDM, arXiv:2503.00307).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Remask {
+    /// None.
+    #[default]
+    None,
+    /// As many as with `cap`, those of which the network was least sure rather than others.
+    Conf,
+    /// Each with the same probability.
+    Cap,
 }
 
 impl Default for Sampling {
     fn default() -> Self {
-        Self { block: 0, steps: 64, temperature: 1.0, top_p: 1.0 }
+        Self {
+            block: 0,
+            steps: 64,
+            order: Order::Random,
+            entropy_bound: 0.5,
+            temperature: 1.0,
+            top_p: 1.0,
+            guidance: 1.0,
+            remask: Remask::None,
+            remask_share: 0.02,
+        }
     }
 }
 
@@ -171,12 +219,25 @@ impl Sampling {
         let wrong = |name: &'static str, range: &str, value: f64| {
             Err(Error::Setting { name, reason: format!("should be {range}, but is {value}") })
         };
-        within("steps", self.steps, 1, 100_000)?;
-        if !(self.temperature > 0.0 && self.temperature <= 100.0) {
-            return wrong("temperature", "above 0 and at most 100", self.temperature);
+        within("steps", self.steps, 0, 100_000)?;
+        let is_within = |value: f64, most: f64| (0.0..=most).contains(&value);
+        if !is_within(self.temperature, 100.0) {
+            return wrong("temperature", "0 to 100", self.temperature);
         }
-        if !(self.top_p > 0.0 && self.top_p <= 1.0) {
+        if !(is_within(self.top_p, 1.0) && self.top_p > 0.0) {
             return wrong("top_p", "above 0 and at most 1", self.top_p);
+        }
+        if !is_within(self.entropy_bound, 1e6) {
+            return wrong("entropy_bound", "0 or more", self.entropy_bound);
+        }
+        if !is_within(self.guidance, 100.0) {
+            return wrong("guidance", "0 to 100", self.guidance);
+        }
+        if !(0.0..1.0).contains(&self.remask_share) {
+            return wrong("remask_share", "0 or more and below 1", self.remask_share);
+        }
+        if self.steps == 0 && self.remask != Remask::None {
+            return Err(Error::Setting { name: "remask", reason: "should be none where the entropy bound sets the steps".to_owned() });
         }
         Ok(())
     }

@@ -29,6 +29,7 @@ fn rows(query: Query<'_>, of: impl Fn(&[u32], &[u32]) -> Vec<Vec<f64>>) -> Vec<f
 }
 
 /// The exact posterior of a Markov chain of three states, given what each block may see.
+#[derive(Debug)]
 struct Oracle;
 
 const START: [f64; 3] = [0.5, 0.3, 0.2];
@@ -123,6 +124,7 @@ fn the_oracle_bound_is_the_entropy_rate() {
 }
 
 /// Probabilities that depend on every visible token, not those of any distribution of sequences.
+#[derive(Debug)]
 struct Inconsistent;
 
 impl Inconsistent {
@@ -170,6 +172,7 @@ fn strata_and_orders_average_to_the_sum_over_all_patterns() {
 }
 
 /// The exact posterior of independent tokens under a chain: its bound is their entropy.
+#[derive(Debug)]
 struct Independent {
     chain: Chain,
 }

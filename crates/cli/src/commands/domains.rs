@@ -3,8 +3,8 @@
 use clap::Subcommand;
 
 use super::{
-    distill_audio, eval_audio, eval_molecule, eval_series, eval_text, gen_audio, gen_molecule, impute_series, train_audio, train_molecule,
-    train_series, train_text, tune_audio,
+    distill_audio, eval_audio, eval_molecule, eval_series, eval_text, gen_audio, gen_molecule, gen_text, impute_series, train_audio,
+    train_molecule, train_series, train_text, tune_audio,
 };
 use crate::{report::Failure, settings::Settings};
 
@@ -23,6 +23,7 @@ pub(crate) struct Gen {
 enum GenDomain {
     Audio(gen_audio::Args),
     Molecule(gen_molecule::Args),
+    Text(gen_text::Args),
 }
 
 impl Gen {
@@ -30,6 +31,7 @@ impl Gen {
         match &self.domain {
             GenDomain::Audio(args) => gen_audio::run(args, settings),
             GenDomain::Molecule(args) => gen_molecule::run(args, settings),
+            GenDomain::Text(args) => gen_text::run(args, settings),
         }
     }
 }

@@ -13,6 +13,7 @@ mod eval_text;
 mod explain;
 mod gen_audio;
 mod gen_molecule;
+mod gen_text;
 mod impute_series;
 mod infilled_text;
 mod info;

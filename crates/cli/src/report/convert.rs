@@ -89,6 +89,7 @@ impl From<langevin_text::Error> for Failure {
     fn from(error: langevin_text::Error) -> Self {
         let help = match &error {
             langevin_text::Error::Io { source, .. } => io_help(source),
+            langevin_text::Error::Character { .. } => "give --normalise to map such characters to ones of the alphabet",
             _ => "",
         };
         finish(Self::new(Exit::Data, "text", error.to_string()), help, &error)
