@@ -5,7 +5,7 @@
 use burn::tensor::Device;
 use langevin_core::{
     Philox,
-    process::categorical::{absorbing, Chain},
+    process::categorical::{Chain, absorbing},
 };
 use langevin_text::{
     Corpus, Tokenizer,
@@ -198,9 +198,11 @@ impl Estimator for Independent {
 
 #[test]
 fn the_bound_of_a_chain_is_tight_for_its_posterior() {
-    for (kernel, schedule) in
-        [(KernelSpec::Uniform {}, RateSpec::Cosine {}), (KernelSpec::Absorbing {}, RateSpec::InverseTime {}), (KernelSpec::Band { width: 3 }, RateSpec::Linear { start: 0.1, end: 0.9 })]
-    {
+    for (kernel, schedule) in [
+        (KernelSpec::Uniform {}, RateSpec::Cosine {}),
+        (KernelSpec::Absorbing {}, RateSpec::InverseTime {}),
+        (KernelSpec::Band { width: 3 }, RateSpec::Linear { start: 0.1, end: 0.9 }),
+    ] {
         // `Band` forgets slowly: the bound has the prior's part.
         let spec = ChainSpec { kernel, schedule, steps: 12, reverse: ReverseSpec::Bayes, ..ChainSpec::default() };
         let config = TextConfig { process: ProcessSpec::Chain(spec), ..config(8) };

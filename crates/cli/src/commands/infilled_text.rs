@@ -56,7 +56,8 @@ fn of_baseline(train: &Path, tasks: &[Task], settings: &Settings) -> Result<Vec<
     let bytes = Tokenizer::new(&TokenizerSpec::Byte {})?;
     let model = KneserNey::learn(&Corpus::read(train, &bytes, false, None)?, bytes.classes(), KneserNey::ORDER)?;
     let fill = |task: &Task| -> Result<String, Failure> {
-        let tokens: Vec<u32> = bytes.encode(&task.input)?.into_iter().map(|b| if b == u32::from(b'_') { bytes.hidden() } else { b }).collect();
+        let tokens: Vec<u32> =
+            bytes.encode(&task.input)?.into_iter().map(|b| if b == u32::from(b'_') { bytes.hidden() } else { b }).collect();
         Ok(bytes.decode(&model.fill(&tokens, bytes.hidden())))
     };
     let workers = settings.workers()?;

@@ -51,10 +51,13 @@ impl KneserNey {
             let mut found: Vec<(Vec<u32>, (f64, u32, usize))> = best.into_iter().collect();
             found.sort_by(|a, b| a.1.0.total_cmp(&b.1.0).then_with(|| a.0.cmp(&b.0)));
             found.truncate(WIDTH);
-            kept = found.into_iter().map(|(last, (nats, choice, before))| {
-                steps.push((choice, before));
-                Path { nats, last, step: steps.len() - 1 }
-            }).collect();
+            kept = found
+                .into_iter()
+                .map(|(last, (nats, choice, before))| {
+                    steps.push((choice, before));
+                    Path { nats, last, step: steps.len() - 1 }
+                })
+                .collect();
         }
         let mut text = Vec::with_capacity(tokens.len());
         let mut at = kept.first().map_or(usize::MAX, |path| path.step);

@@ -123,7 +123,8 @@ mod tests {
 
     #[test]
     fn order_of_words_matters_and_unknown_ones_are_spelt() {
-        let reference = Words::learn(&texts(&["the cat sat on the mat and the cat ran to the hat ", "odd words rarely seen "]).repeat(3)).unwrap();
+        let reference =
+            Words::learn(&texts(&["the cat sat on the mat and the cat ran to the hat ", "odd words rarely seen "]).repeat(3)).unwrap();
         let bits = |text: &str| reference.bits(&texts(&[text])).unwrap();
         assert!(bits("x the cat sat on y") < bits("x on sat cat the y"));
         assert!(bits("x the cat sat on y") + 0.5 < bits("x the cat wug on y"));
