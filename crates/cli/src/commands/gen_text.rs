@@ -322,8 +322,7 @@ impl Run<'_> {
     }
 
     fn part(&self, total: u32, rows: std::ops::Range<u32>) -> Result<Manifest, Failure> {
-        let config =
-            serde_json::to_string(&self.effective).map_err(|e| Failure::data("json", "the settings cannot be written").because(e))?;
+        let config = serde_json::to_string(&self.effective).map_err(|e| Failure::data("json", "the settings cannot be written").because(e))?;
         let input = self.args.source.file().map_or_else(|| Ok(String::new()), langevin_engine::checkpoint::hash_of)?;
         Ok(Manifest {
             schema_version: output::SCHEMA_VERSION,
