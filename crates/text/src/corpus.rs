@@ -16,6 +16,9 @@ const MOST_BYTES: u64 = 1 << 32;
 /// Bytes that are encoded at once, so that long texts need no copy in another form.
 const PART: usize = 1 << 20;
 
+/// What an empty corpus is told.
+const NO_TEXT: &str = "holds no text; give a text file, or a folder of .txt or .txt.gz files";
+
 /// Texts as tokens, one after the other.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Corpus {
@@ -51,8 +54,9 @@ impl Corpus {
     /// a table of labels that does not fit, a corpus without text.
     pub fn read(path: &Path, tokenizer: &Tokenizer, normalise: bool, labels: Option<&Path>) -> Result<Self> {
         let mut corpus = Self::default();
+        let drops_end = *tokenizer.spec() == (TokenizerSpec::Char27 {});
         if !fs::metadata(path).map_err(io(path))?.is_dir() {
-            let text = read_text(path, tokenizer)?;
+            let text = read_text(path, drops_end)?;
             let parts = match labels {
                 Some(table) => cut(path, &text, &read_table(table)?, table)?,
                 None => vec![(text.as_str(), None)],
@@ -66,12 +70,12 @@ impl Corpus {
             return Err(format(table, "a table of labels is for a corpus of one file; in a folder, sub-folders are the labels"));
         } else {
             for (file, label) in list(path)? {
-                let text = read_text(&file, tokenizer)?;
+                let text = read_text(&file, drops_end)?;
                 corpus.push(&text, label, tokenizer, normalise).map_err(|e| Place::default().place(&file, &text, &e))?;
             }
         }
         if corpus.tokens.is_empty() {
-            return Err(format(path, "holds no text; give a text file, or a folder of .txt or .txt.gz files"));
+            return Err(format(path, NO_TEXT));
         }
         corpus.sort_labels();
         Ok(corpus)
@@ -185,7 +189,8 @@ impl Corpus {
         let at = at.min(self.tokens.len());
         let share = if self.tokens.is_empty() { 0.0 } else { at as f64 / self.tokens.len() as f64 };
         let part = |from: usize, to: usize| -> Vec<Segment> {
-            let clipped = |s: &Segment| Segment { range: s.range.start.clamp(from, to) - from..s.range.end.clamp(from, to) - from, label: s.label };
+            let clipped =
+                |s: &Segment| Segment { range: s.range.start.clamp(from, to) - from..s.range.end.clamp(from, to) - from, label: s.label };
             self.segments.iter().map(clipped).filter(|segment| !segment.range.is_empty()).collect()
         };
         let segments = [part(0, at), part(at, self.tokens.len())];
@@ -213,6 +218,19 @@ impl Corpus {
     }
 }
 
+/// The texts of a file or a folder as they are, for what needs no tokens.
+///
+/// # Errors
+/// As [`Corpus::read`].
+pub fn texts(path: &Path) -> Result<Vec<String>> {
+    let files = if fs::metadata(path).map_err(io(path))?.is_dir() { list(path)? } else { vec![(path.to_owned(), None)] };
+    let texts = files.iter().map(|(file, _)| read_text(file, false)).collect::<Result<Vec<String>>>()?;
+    if texts.iter().all(String::is_empty) {
+        return Err(format(path, NO_TEXT));
+    }
+    Ok(texts)
+}
+
 /// A place in a file, in lines and characters from 1.
 #[derive(Clone, Copy, Debug, Default)]
 struct Place {
@@ -236,8 +254,9 @@ impl Place {
         let before = text.char_indices().nth(position - 1).map_or(text.len(), |(at, _)| at);
         self.pass(&text[..before]);
         let (line, place) = (self.lines + 1, self.characters + 1);
-        let reason =
-            format!("line {line}, character {place} ('{character}') is not in the alphabet of {tokenizer}; --normalise maps such characters");
+        let reason = format!(
+            "line {line}, character {place} ('{character}') is not in the alphabet of {tokenizer}; --normalise maps such characters"
+        );
         format(path, reason)
     }
 }
@@ -272,8 +291,8 @@ fn text_end(text: &str) -> usize {
     text[..end].rfind(' ').filter(|&at| at > 0).unwrap_or(end)
 }
 
-/// The text of a file, gzipped if its name says so.
-fn read_text(path: &Path, tokenizer: &Tokenizer) -> Result<String> {
+/// The text of a file, gzipped if its name says so; without one line end at its end if asked.
+fn read_text(path: &Path, drops_end: bool) -> Result<String> {
     let file = BufReader::new(File::open(path).map_err(io(path))?);
     let zipped = path.extension().is_some_and(|end| end.eq_ignore_ascii_case("gz"));
     let reader: Box<dyn std::io::Read> = if zipped { Box::new(MultiGzDecoder::new(file)) } else { Box::new(file) };
@@ -289,7 +308,7 @@ fn read_text(path: &Path, tokenizer: &Tokenizer) -> Result<String> {
     if text.starts_with('\u{feff}') {
         text.drain(..'\u{feff}'.len_utf8());
     }
-    if *tokenizer.spec() == (TokenizerSpec::Char27 {}) && text.ends_with('\n') {
+    if drops_end && text.ends_with('\n') {
         text.truncate(text.len() - if text.ends_with("\r\n") { 2 } else { 1 });
     }
     Ok(text)

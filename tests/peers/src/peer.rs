@@ -6,7 +6,12 @@ use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::nn::loss::{MseLoss, Reduction};
 use burn::optim::GradientsParams;
 use burn::tensor::{Device, Distribution, Tensor};
-use langevin_engine::{TrainConfig, Workers, device::open, optim::Optimiser, parallel::micro_batches};
+use langevin_engine::{
+    TrainConfig, Workers,
+    device::open,
+    optim::{Optimiser, Update},
+    parallel::micro_batches,
+};
 use langevin_nn::weights;
 
 use crate::network::{Network, Step};
@@ -119,7 +124,7 @@ impl<N: Network> Peer<N> {
             Ok((self.parts[k].share, weights::take_gradients(&network, gradients)?))
         });
         let gradients = gradients.into_iter().collect::<Result<Vec<_>>>()?;
-        self.optimiser.step(&self.settings, self.steps, &gradients, &self.workers, |_| true);
+        self.optimiser.step(&self.settings, self.steps, &gradients, &self.workers, |_| Update::AdamW);
         self.steps += 1;
         self.trained = Some(weights::import(network, self.optimiser.weights(&self.workers)));
         Ok(())

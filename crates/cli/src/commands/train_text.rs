@@ -71,6 +71,11 @@ pub(super) fn run(args: &Args, settings: &Settings) -> Result<(), Failure> {
     let ModelConfig::D3pm(mut model) = text::model_config(&config, &source)?;
     args.run.check_folder()?;
     choose(args, &mut model)?;
+    if model.tokenizer.unlearned() {
+        let bytes = Tokenizer::new(&TokenizerSpec::Byte {})?;
+        settings.talk(&format!("learning pairs of bytes for {}", model.tokenizer));
+        model.tokenizer = model.tokenizer.learned(&Corpus::read(&args.corpus, &bytes, false, None)?);
+    }
     let tokenizer = Tokenizer::new(&model.tokenizer)?;
     let train = Corpus::read(&args.corpus, &tokenizer, args.normalise, args.labels.as_deref())?;
     let (train, valid) = match &args.valid {
@@ -104,7 +109,10 @@ fn choose(args: &Args, model: &mut TextConfig) -> Result<(), Failure> {
     if args.run.resume.is_some() || args.run.from.is_some() {
         let flags = [args.tokenizer.is_some(), args.kernel.is_some(), args.schedule.is_some(), args.reverse.is_some()];
         if flags.contains(&true) {
-            return Err(Failure::usage("tokenizer", "--tokenizer, --kernel, --schedule and --reverse go with a new model, not with --from or --resume"));
+            return Err(Failure::usage(
+                "tokenizer",
+                "--tokenizer, --kernel, --schedule and --reverse go with a new model, not with --from or --resume",
+            ));
         }
     }
     if let Some(tokenizer) = &args.tokenizer {
@@ -132,8 +140,13 @@ fn choose(args: &Args, model: &mut TextConfig) -> Result<(), Failure> {
             chain.reverse = args.reverse.unwrap_or(chain.reverse);
             chain.steps = args.chain_steps.map_or(chain.steps, |steps| steps as usize);
         }
-        ProcessSpec::Masking {} if args.schedule.is_some() || args.loss.is_some() || args.reverse.is_some() || args.chain_steps.is_some() => {
-            return Err(Failure::usage("schedule", "--schedule, --loss, --reverse and --chain-steps are those of a chain; give its --kernel"));
+        ProcessSpec::Masking {}
+            if args.schedule.is_some() || args.loss.is_some() || args.reverse.is_some() || args.chain_steps.is_some() =>
+        {
+            return Err(Failure::usage(
+                "schedule",
+                "--schedule, --loss, --reverse and --chain-steps are those of a chain; give its --kernel",
+            ));
         }
         ProcessSpec::Masking {} => {}
     }

@@ -265,8 +265,9 @@ impl FromStr for KernelSpec {
 
     fn from_str(text: &str) -> Result<Self> {
         let wrong = || {
-            let reason =
-                format!("should be uniform, absorbing, gaussian, band:WIDTH, mask-and-replace:GAMMA or nearest:NEIGHBOURS, but is '{text}'");
+            let reason = format!(
+                "should be uniform, absorbing, gaussian, band:WIDTH, mask-and-replace:GAMMA or nearest:NEIGHBOURS, but is '{text}'"
+            );
             Error::Setting { name: "kernel", reason }
         };
         let (name, value) = text.split_once(':').map_or((text, None), |(name, value)| (name, Some(value)));
@@ -326,8 +327,11 @@ mod tests {
     use crate::{Tokenizer, TokenizerSpec};
 
     fn corpus() -> Corpus {
-        Corpus::from_text(&"the cat sat on the mat and the dog sat on the log ".repeat(20), &Tokenizer::new(&TokenizerSpec::Char27 {}).unwrap())
-            .unwrap()
+        Corpus::from_text(
+            &"the cat sat on the mat and the dog sat on the log ".repeat(20),
+            &Tokenizer::new(&TokenizerSpec::Char27 {}).unwrap(),
+        )
+        .unwrap()
     }
 
     #[test]
@@ -357,7 +361,12 @@ mod tests {
     fn information_goes_evenly() {
         let corpus = corpus();
         for kernel in ["uniform", "absorbing", "nearest:4"] {
-            let spec = ChainSpec { kernel: kernel.parse().unwrap(), schedule: "mutual-information".parse().unwrap(), steps: 4, ..ChainSpec::default() };
+            let spec = ChainSpec {
+                kernel: kernel.parse().unwrap(),
+                schedule: "mutual-information".parse().unwrap(),
+                steps: 4,
+                ..ChainSpec::default()
+            };
             assert!(ProcessSpec::Chain(spec.clone()).chain(27).unwrap().is_none(), "it has not learned yet");
             let ProcessSpec::Chain(spec) = ProcessSpec::Chain(spec).learned(&corpus, 27).unwrap() else { unreachable!() };
             let RateSpec::MutualInformation { frequencies } = &spec.schedule else { unreachable!() };

@@ -62,7 +62,7 @@ enum Sight<'a> {
     /// All of its sequence.
     Whole,
     /// Two copies of the sequence cut into blocks, of which none sees a later one; true is not seen.
-    Blocks(usize, Tensor<4, Bool>),
+    Blocks(usize, &'a Tensor<4, Bool>),
     /// What came before, and its own sequence.
     After(&'a Memory),
 }
@@ -108,7 +108,8 @@ impl TextNet {
         let length = clean.len() / rows.max(1);
         let both: Vec<u32> = noised.chunks(length.max(1)).zip(clean.chunks(length.max(1))).flat_map(|(a, b)| [a, b].concat()).collect();
         let time = self.time(conditions, device);
-        let sight = Sight::Blocks(block, hidden_between_blocks(length, block, device));
+        let hidden = hidden_between_blocks(length, block, device);
+        let sight = Sight::Blocks(block, &hidden);
         let h = self.embed(&both, conditions.labels, device);
         let h = self.layers.iter().fold(h, |h, layer| layer.forward(h, time.as_ref(), &sight).0);
         self.logits(h.narrow(1, 0, length), time.as_ref())
@@ -178,7 +179,7 @@ impl Layer {
         let x = x + near;
         let qkv = linear(&self.attend, NORM.with(x.clone(), before_attention));
         let (period, mask) = match sight {
-            Sight::Blocks(_, mask) => (rows / 2, Some(mask.clone())),
+            Sight::Blocks(_, mask) => (rows / 2, Some((*mask).clone())),
             _ => (rows, None),
         };
         let mixed = self_attention(rotary(qkv, self.heads, 0, period.max(1)), self.heads, None, mask);
@@ -302,7 +303,7 @@ mod tests {
             |net: &TextNet, labels: &[Option<usize>], times: &[f32]| host(net.whole(&text(24, 0), Conditions { labels, times }, &device));
         let plain = net(&tiny());
         assert_ne!(said(&plain, &[Some(0)], &[]), said(&plain, &[None], &[]));
-let process = ProcessSpec::Chain(ChainSpec::default());
+        let process = ProcessSpec::Chain(ChainSpec::default());
         let config = TextConfig { process, blocks: vec![BlockShare { size: 0, share: 1.0 }], ..tiny() };
         config.check().unwrap();
         let mut timed = net(&config);

@@ -59,6 +59,18 @@ struct Rows {
     times: Vec<usize>,
 }
 
+/// A window that is to be noised.
+#[derive(Clone, Copy)]
+struct Drawn<'a> {
+    window: &'a [u32],
+    label: Option<usize>,
+    /// How much noise, 0 to 1.
+    place: f64,
+    noise: Philox,
+    /// Row and step of the noise.
+    address: [u32; 2],
+}
+
 impl TextTask {
     /// A task for a checked config whose labels are those of the corpora. Amounts of noise are spread evenly over `group` rows, the micro-batch of
     /// the run.
@@ -113,7 +125,8 @@ impl TextTask {
 
     /// Adds a window of which every block has some tokens hidden, as many as a place of `0..1` says: `m` of `block` counted `1 / m` each, which
     /// makes the mean over places the bound of masking (Ou et al. 2024, arXiv:2406.03736).
-    fn hide(&self, rows: &mut Rows, window: &[u32], label: Option<usize>, block: usize, place: f64, noise: Philox, [row, step]: [u32; 2]) {
+    fn hide(&self, rows: &mut Rows, block: usize, drawn: Drawn<'_>) {
+        let Drawn { window, label, place, noise, address: [row, step] } = drawn;
         let mut order = vec![0f32; window.len()];
         noise.fill(row, step, stream::TRAIN, &mut order);
         let blocks = window.len().div_ceil(block);
@@ -135,21 +148,20 @@ impl TextTask {
     }
 
     /// Adds a window at the time of a chain that a place of `0..1` says.
-    fn corrupt(
-        &self,
-        rows: &mut Rows,
-        chain: &Chain,
-        window: &[u32],
-        label: Option<usize>,
-        place: f64,
-        noise: Philox,
-        [row, step]: [u32; 2],
-    ) {
+    fn corrupt(rows: &mut Rows, chain: &Chain, drawn: Drawn<'_>) {
+        let Drawn { window, label, place, noise, address: [row, step] } = drawn;
         let t = 1 + ((place * chain.len() as f64) as usize).min(chain.len() - 1);
         rows.noised.extend(chain.corrupt(&window.to_vec(), t, &noise.rows_from(row), step));
         rows.clean.extend_from_slice(window);
         rows.labels.push(label);
         rows.times.push(t);
+    }
+
+    fn noised(&self, rows: &mut Rows, block: usize, drawn: Drawn<'_>) {
+        match &self.chain {
+            Some(chain) => Self::corrupt(rows, chain, drawn),
+            None => self.hide(rows, block, drawn),
+        }
     }
 
     /// Loss of each row in nats a token, shape `[rows]`.
@@ -197,10 +209,7 @@ impl TextTask {
             let place = ((f64::from(row) + 0.5) * GOLDEN).fract();
             let place = (stratum as f64 + place) / of as f64;
             let address = [row, (stratum * self.config.context + block) as u32];
-            match &self.chain {
-                Some(chain) => self.corrupt(&mut rows, chain, window, *label, place, noise, address),
-                None => self.hide(&mut rows, window, *label, block, place, noise, address),
-            }
+            self.noised(&mut rows, block, Drawn { window, label: *label, place, noise, address });
         }
         rows
     }
@@ -225,11 +234,8 @@ impl Trainable for TextTask {
             let starts = self.train.tokens().len() - self.config.context + 1;
             let (window, label) = self.train.window(self.noise.below(starts, row, step, stream::DATA), self.config.context);
             let label = label.filter(|_| self.noise.uniform(row, step, LABEL) >= self.config.drop);
-            let (window, address) = (classes(window), [row, step]);
-            match &self.chain {
-                Some(chain) => self.corrupt(&mut drawn, chain, &window, label, place, self.noise, address),
-                None => self.hide(&mut drawn, &window, label, block, place, self.noise, address),
-            }
+            let window = classes(window);
+            self.noised(&mut drawn, block, Drawn { window: &window, label, place, noise: self.noise, address: [row, step] });
         }
         self.losses(model, &drawn, block, self.loss_kind(), device).sum() / count
     }

@@ -186,6 +186,17 @@ impl Tokenizer {
         }
     }
 
+    /// Characters that begin in these classes, however bytes are cut; hidden tokens count as one.
+    pub fn characters(&self, classes: &[u32]) -> usize {
+        let begins = |byte: u8| usize::from(byte & 0xc0 != 0x80);
+        let of_class = |&class: &u32| match (&self.spec, &self.pairs) {
+            (_, Some(pairs)) if class < self.hidden() => pairs.bytes(class).iter().map(|&byte| begins(byte)).sum(),
+            (TokenizerSpec::Byte {}, _) if class < self.hidden() => begins(class as u8),
+            _ => 1,
+        };
+        classes.iter().map(of_class).sum()
+    }
+
     /// Name and alphabet, for messages.
     pub const fn alphabet(&self) -> &'static str {
         match self.spec {
@@ -213,6 +224,7 @@ mod tests {
             let classes = tokenizer.encode(text).unwrap();
             assert!(classes.iter().all(|&class| (class as usize) < tokenizer.classes()));
             assert_eq!(tokenizer.decode(&classes), text);
+            assert_eq!(tokenizer.characters(&classes), text.chars().count());
         }
         let error = Tokenizer::new(&TokenizerSpec::Char27 {}).unwrap().encode("the Cat").unwrap_err().to_string();
         assert!(error.contains("character 5 ('C')") && error.contains("a to z"), "{error}");
