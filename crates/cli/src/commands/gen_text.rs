@@ -282,7 +282,7 @@ impl Run<'_> {
             part.write(&mark(&self.args.output))?;
         }
         let seconds = started.elapsed().as_secs_f64();
-        self.settings.talk(&format!("{} texts, {tokens} tokens, {evaluations} network evaluations, {seconds:.1} s", rows.len()));
+        self.settings.talk(&format!("{} texts, {tokens} tokens, {evaluations} network evaluations, {seconds:.3} s", rows.len()));
         Ok(())
     }
 
@@ -322,7 +322,8 @@ impl Run<'_> {
     }
 
     fn part(&self, total: u32, rows: std::ops::Range<u32>) -> Result<Manifest, Failure> {
-        let config = serde_json::to_string(&self.effective).map_err(|e| Failure::data("json", "the settings cannot be written").because(e))?;
+        let config =
+            serde_json::to_string(&self.effective).map_err(|e| Failure::data("json", "the settings cannot be written").because(e))?;
         let input = self.args.source.file().map_or_else(|| Ok(String::new()), langevin_engine::checkpoint::hash_of)?;
         Ok(Manifest {
             schema_version: output::SCHEMA_VERSION,

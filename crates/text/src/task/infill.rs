@@ -155,7 +155,8 @@ mod tests {
     fn templates_are_read() {
         let tokenizer = char27();
         let hidden = tokenizer.hidden();
-        let text = |template: &str, lengths: &[usize]| tokenizer.decode(&parse(template, false, &tokenizer).unwrap().tokens(lengths, hidden));
+        let text =
+            |template: &str, lengths: &[usize]| tokenizer.decode(&parse(template, false, &tokenizer).unwrap().tokens(lengths, hidden));
         assert_eq!(text("h_llo", &[]), "h_llo");
         assert_eq!(text("the [MASK] sat", &[3]), "the ___ sat");
         assert_eq!(text("[MASK:2]x[MASK:5-20]_", &[6]), "__x_______");

@@ -99,7 +99,10 @@ pub fn repair<P: Predict>(
         return wrong("text", "should have a token or more, but is empty");
     }
     if model.chain()?.is_some() {
-        return wrong("checkpoint", "should be a model of hidden tokens: this one reverses a chain of classes, which gives no token's probability");
+        return wrong(
+            "checkpoint",
+            "should be a model of hidden tokens: this one reverses a chain of classes, which gives no token's probability",
+        );
     }
     let mut tokens = text.to_vec();
     let mut changes: Vec<Change> = Vec::new();

@@ -60,7 +60,11 @@ pub(super) fn run(args: &Args, path: &Path, model: &TextModel, settings: &Settin
     let changes: Vec<Told> = repaired.changes.iter().map(told).collect();
     for change in &changes {
         let Told { place, from, to, from_probability, to_probability } = change;
-        settings.talk(&format!("place {place}: '{}' became '{}' ({from_probability:.1e}, now {to_probability:.2})", from.escape_default(), to.escape_default()));
+        settings.talk(&format!(
+            "place {place}: '{}' became '{}' ({from_probability:.1e}, now {to_probability:.2})",
+            from.escape_default(),
+            to.escape_default()
+        ));
     }
     settings.talk(&format!("{} of {} tokens changed, {} network evaluations", changes.len(), tokens.len(), repaired.evaluations));
     let is_on_stdout = args.output == Path::new(output::STDOUT);

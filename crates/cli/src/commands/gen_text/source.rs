@@ -130,7 +130,8 @@ impl SourceArgs {
         read.map_err(|e| Failure::io(path, e))?;
         let text = String::from_utf8(bytes).map_err(|e| {
             let at = e.utf8_error().valid_up_to();
-            Failure::data("text", format!("{} is no UTF-8: byte {} begins no character", path.display(), at + 1)).help("convert it to UTF-8")
+            Failure::data("text", format!("{} is no UTF-8: byte {} begins no character", path.display(), at + 1))
+                .help("convert it to UTF-8")
         })?;
         let body = text.strip_suffix('\n').map(|body| body.strip_suffix('\r').unwrap_or(body));
         let (body, has_end) = (body.unwrap_or(&text), body.is_some());

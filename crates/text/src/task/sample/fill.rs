@@ -11,13 +11,7 @@ impl<P: Predict> Writing<'_, P> {
     /// With as many steps as tokens and `random` order this is the masking process in reverse, exactly (the first-hitting sampler, Zheng et
     /// al. 2024, arXiv:2409.02908: the order of first hits is even, and the clock does not matter). With fewer steps as many tokens appear in
     /// each, without seeing one another. Nothing is looked at without a token appearing.
-    pub(super) fn fill(
-        &self,
-        draft: &mut Draft<'_>,
-        places: &[usize],
-        first: usize,
-        look: &dyn Fn(&[u32]) -> Vec<f32>,
-    ) -> ControlFlow<()> {
+    pub(super) fn fill(&self, draft: &mut Draft<'_>, places: &[usize], first: usize, look: &dyn Fn(&[u32]) -> Vec<f32>) -> ControlFlow<()> {
         let (sampling, classes) = (&self.request.sampling, self.model.classes());
         let steps = match sampling.remask {
             Remask::None => sampling.steps.min(places.len()),
@@ -37,7 +31,8 @@ impl<P: Predict> Writing<'_, P> {
             let logits = look(&draft.tokens);
             let choice =
                 |place: usize| Choice::new(&logits[(place - first) * classes..][..classes], draft.allowed.get(&place).map(Vec::as_slice));
-            let ready = if steps == 0 { self.unbound(draft, hidden, &choice) } else { self.ordered(draft, hidden, &choice)[..count].to_vec() };
+            let ready =
+                if steps == 0 { self.unbound(draft, hidden, &choice) } else { self.ordered(draft, hidden, &choice)[..count].to_vec() };
             let drawn: Vec<(usize, u32, f32)> = ready
                 .into_iter()
                 .map(|place| {

@@ -140,7 +140,8 @@ fn surprise(moves: &[[f64; K]; K], given: &[u32], written: &[Written]) -> f64 {
         assert!(sample.tokens.iter().zip(given).all(|(token, given)| *given == K as u32 || token == given), "what is given stays");
         *counts.entry(sample.tokens.clone()).or_default() += 1.0;
     }
-    let all = (0..K.pow(given.len() as u32)).map(|k| (0..given.len()).map(|place| (k / K.pow(place as u32) % K) as u32).collect::<Vec<_>>());
+    let all =
+        (0..K.pow(given.len() as u32)).map(|k| (0..given.len()).map(|place| (k / K.pow(place as u32) % K) as u32).collect::<Vec<_>>());
     let fits = |text: &Vec<u32>| text.iter().zip(given).all(|(token, given)| *given == K as u32 || token == given);
     let expected: Vec<(Vec<u32>, f64)> = all.filter(fits).map(|text| (text.clone(), probability(moves, &text))).collect();
     let total: f64 = expected.iter().map(|(_, p)| p).sum();
@@ -182,7 +183,12 @@ fn every_order_draws_the_texts_of_the_chain() {
 #[test]
 fn the_histogram_notices_tokens_that_do_not_see_one_another() {
     let given = [HIDDEN; 5];
-    let written = draw(&Oracle::masking(MOVE, 8), &Pattern::of(&given, HIDDEN).unwrap(), request(Sampling { steps: 1, ..Sampling::default() }), 12_000);
+    let written = draw(
+        &Oracle::masking(MOVE, 8),
+        &Pattern::of(&given, HIDDEN).unwrap(),
+        request(Sampling { steps: 1, ..Sampling::default() }),
+        12_000,
+    );
     assert!(surprise(&MOVE, &given, &written) > 50.0 && written[0].evaluations == 1);
 }
 

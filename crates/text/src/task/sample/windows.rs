@@ -14,9 +14,8 @@ impl<P: Predict> Writing<'_, P> {
             match &self.chain {
                 Some(chain) => self.walk(draft, chain, &places, window)?,
                 None => {
-                    let look = |tokens: &[u32]| {
-                        self.combined(self.model.whole(&self.repeated(&tokens[window.clone()]), self.conditions(&[])))
-                    };
+                    let look =
+                        |tokens: &[u32]| self.combined(self.model.whole(&self.repeated(&tokens[window.clone()]), self.conditions(&[])));
                     self.fill(draft, &places, window.start, &look)?;
                 }
             }

@@ -66,7 +66,10 @@ impl<'a, P: Predict> Writing<'a, P> {
         if !known.contains(&sampling.block) {
             let name = |size: &usize| if *size == 0 { "full".to_owned() } else { size.to_string() };
             let names: Vec<String> = known.iter().map(name).collect();
-            return wrong("block", format!("should be one of {}, which this model has learned, but is {}", names.join(", "), name(&sampling.block)));
+            return wrong(
+                "block",
+                format!("should be one of {}, which this model has learned, but is {}", names.join(", "), name(&sampling.block)),
+            );
         }
         if label.is_some_and(|label| label >= model.labels()) {
             return wrong("label", format!("should be below {}", model.labels()));
@@ -83,7 +86,10 @@ impl<'a, P: Predict> Writing<'a, P> {
                 return wrong("order", "should be random, and nothing remasked: this model reverses a chain of classes".to_owned());
             }
             if patterns.iter().any(|pattern| !pattern.is_closed()) {
-                return wrong("pattern", "should have gaps of known length: this model reverses a chain of classes, which does not weigh lengths".to_owned());
+                return wrong(
+                    "pattern",
+                    "should have gaps of known length: this model reverses a chain of classes, which does not weigh lengths".to_owned(),
+                );
             }
         }
         let chain = chain.map(|chain| Steps::new(&chain, sampling.steps, model.classes())).transpose()?;
@@ -110,7 +116,11 @@ impl<'a, P: Predict> Writing<'a, P> {
         let mut watch = |progress: Progress<'_>| watch(progress);
         let mut draft =
             Draft { row, tokens, hidden, allowed: pattern.allowed(), confidence, draws, settled: 0, evaluations, watch: &mut watch };
-        if self.request.sampling.block == 0 { self.by_windows(&mut draft)? } else { self.by_blocks(&mut draft)? }
+        if self.request.sampling.block == 0 {
+            self.by_windows(&mut draft)?
+        } else {
+            self.by_blocks(&mut draft)?
+        }
         let Draft { tokens, confidence, evaluations, .. } = draft;
         ControlFlow::Continue(Written { row, tokens, confidence, evaluations })
     }
