@@ -13,7 +13,8 @@ use std::{
 use serde_json::Value;
 use support::langevin;
 
-const MODEL: &str = "name = 'tiny'\ndomain = 'text'\n[model]\nkind = 'd3pm'\nwidth = 16\nheads = 2\nlayers = 1\nhidden = 16\ncontext = 16\n";
+const MODEL: &str =
+    "name = 'tiny'\ndomain = 'text'\n[model]\nkind = 'd3pm'\nwidth = 16\nheads = 2\nlayers = 1\nhidden = 16\ncontext = 16\n";
 const TRAIN: &str = "[train]\nsteps = 3\nbatch = 4\nmicro_batch = 2\nvalidate_every = 3\nsave_every = 3\n";
 const TEXT: &str = "the cat sat on the mat and the dog ran over the hill ";
 
@@ -70,6 +71,19 @@ fn bits_of_a_corpus_beside_a_baseline() {
 
     let run = langevin(&["eval", "text", "--corpus", corpus, "--checkpoint", made, "--baseline", corpus]);
     assert!(run.stdout.contains("bits a character (continuous time") && run.stdout.contains("Kneser-Ney 6-gram"), "{}", run.stdout);
+}
+
+#[test]
+fn the_shipped_model_has_its_baseline_beside_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("page.txt");
+    let page =
+        "it was a fine morning and the old man went down to the river with his dog to see whether the boat had come back in the night ";
+    fs::write(&file, page.repeat(3)).unwrap();
+    let found = json(&["--corpus", text(&file), "--bound", "l2r"]);
+    let [bits, baseline] = ["bits_per_char", "baseline_bits_per_char"].map(|name| found[name].as_f64().unwrap());
+    // Both know English: far below log2 27 = 4.75.
+    assert!((0.1..3.0).contains(&bits) && (1.0..2.5).contains(&baseline), "{found}");
 }
 
 #[test]

@@ -1,6 +1,10 @@
 //! An n-gram model as a small file: its longest runs, from which the shorter ones follow.
 
-use std::io::{Read as _, Write as _};
+use std::{
+    fs::File,
+    io::{Read as _, Write as _},
+    path::Path,
+};
 
 use flate2::{Compression, read::GzDecoder, write::GzEncoder};
 
@@ -35,9 +39,23 @@ impl KneserNey {
         packed.finish().unwrap_or_default()
     }
 
-    /// Whether bytes are those of [`to_bytes`](Self::to_bytes), by their beginning.
-    pub fn is_table(bytes: &[u8]) -> bool {
-        bytes.starts_with(MAGIC)
+    /// The model in a file of such bytes, and its tokenizer; none for other files and for folders.
+    ///
+    /// # Errors
+    /// For a file that cannot be read or is damaged.
+    pub fn read(path: &Path) -> Result<Option<(Self, TokenizerSpec)>> {
+        let io = |source| Error::Io { path: path.to_owned(), source };
+        let file = File::open(path).map_err(io)?;
+        if file.metadata().map_err(io)?.is_dir() {
+            return Ok(None);
+        }
+        let mut bytes = Vec::new();
+        (&file).take(MAGIC.len() as u64).read_to_end(&mut bytes).map_err(io)?;
+        if bytes != MAGIC {
+            return Ok(None);
+        }
+        (&file).take(MOST).read_to_end(&mut bytes).map_err(io)?;
+        Self::from_bytes(&bytes).map(Some).map_err(|error| Error::Format { path: path.to_owned(), reason: error.to_string() })
     }
 
     /// The model of such bytes, and its tokenizer.
@@ -106,7 +124,13 @@ mod tests {
         let corpus = Corpus::from_text(&"it was the best of times it was the worst of times ".repeat(3), &tokenizer).unwrap();
         let model = KneserNey::learn(&corpus, 27, 6).unwrap();
         let bytes = model.to_bytes(&spec);
-        assert!(KneserNey::is_table(&bytes) && !KneserNey::is_table(b"it was"));
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), "it was the best of times").unwrap();
+        assert!(KneserNey::read(file.path()).unwrap().is_none());
+        std::fs::write(file.path(), &bytes).unwrap();
+        assert_eq!(KneserNey::read(file.path()).unwrap().map(|(model, _)| model.len()), Some(model.len()));
+        std::fs::write(file.path(), &bytes[..30]).unwrap();
+        assert!(KneserNey::read(file.path()).unwrap_err().to_string().contains("damaged"));
         let (read, of) = KneserNey::from_bytes(&bytes).unwrap();
         assert_eq!((read.order(), read.len(), of), (6, model.len(), spec));
         let classes = tokenizer.encode("it was the time of the beast").unwrap();
