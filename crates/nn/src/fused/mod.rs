@@ -20,6 +20,7 @@ mod packed;
 #[cfg(target_arch = "x86_64")]
 #[allow(unsafe_code, reason = "vectors are read from and written to checked slices")]
 mod parts;
+mod precision;
 mod rotary;
 mod small;
 mod softmax;
@@ -38,6 +39,7 @@ pub use gate::Gate;
 pub use gemm::{Place, product};
 pub use linear::{linear, linear_activated, linear_added};
 pub use norm::{Affine, Norm, layer_norm};
+pub use precision::{Entered, Precision};
 pub use rotary::rotary;
 pub use softmax::softmax;
 

@@ -12,11 +12,12 @@ use burn::{backend::flex::FlexTensor, tensor::Bytes};
 
 use super::{
     gemm::Place,
+    precision::Precision,
     tiles::{Packed, Side},
 };
 
-/// A matrix in memory: the memory's address, its place there, and its rows and columns.
-type Key = (usize, Place, [usize; 2]);
+/// A matrix in memory: the memory's address, its place there, its rows and columns, and how exact it is laid out.
+type Key = (usize, Place, [usize; 2], Precision);
 
 struct Entry {
     memory: Weak<Bytes>,
@@ -28,7 +29,7 @@ static LAYOUTS: LazyLock<Mutex<HashMap<Key, Entry>>> = LazyLock::new(Mutex::defa
 /// The right factor `weight`, `[terms, lanes]` at `at` in its storage, laid out now or by an earlier call; `None` without tiles.
 pub(super) fn right(weight: &FlexTensor, at: Place, [terms, lanes]: [usize; 2]) -> Option<Arc<OnceLock<Packed>>> {
     let memory = weight.data_arc();
-    let key = (Arc::as_ptr(&memory).addr(), at, [terms, lanes]);
+    let key = (Arc::as_ptr(&memory).addr(), at, [terms, lanes], Precision::of_thread());
     let found = {
         let mut layouts = LAYOUTS.lock().ok()?;
         // An address is not used again while the list refers to its memory.

@@ -108,8 +108,13 @@ mod tests {
         texts.iter().map(|text| (*text).to_owned()).collect()
     }
 
+    /// Learned from each text three times, so that its words are known.
+    fn learned(from: &[&str]) -> Words {
+        Words::learn(&texts(&from.repeat(3))).unwrap()
+    }
+
     fn reference() -> Words {
-        Words::learn(&texts(&["the cat sat on the mat and the cat ran ", "zyx q "]).repeat(3)).unwrap()
+        learned(&["the cat sat on the mat and the cat ran ", "zyx q "])
     }
 
     #[test]
@@ -123,8 +128,7 @@ mod tests {
 
     #[test]
     fn order_of_words_matters_and_unknown_ones_are_spelt() {
-        let reference =
-            Words::learn(&texts(&["the cat sat on the mat and the cat ran to the hat ", "odd words rarely seen "]).repeat(3)).unwrap();
+        let reference = learned(&["the cat sat on the mat and the cat ran to the hat ", "odd words rarely seen "]);
         let bits = |text: &str| reference.bits(&texts(&[text])).unwrap();
         assert!(bits("x the cat sat on y") < bits("x on sat cat the y"));
         assert!(bits("x the cat sat on y") + 0.5 < bits("x the cat wug on y"));
