@@ -13,7 +13,7 @@ use langevin_text::{
     model::TextModel,
     task::{
         infill,
-        sample::{Progress, Request, Writing, Written},
+        sample::{Predict as _, Progress, Request, Writing, Written},
     },
 };
 use serde::Serialize;
@@ -139,7 +139,7 @@ impl MethodArgs {
         let of_model = model.config().sampling;
         let mut sampling = match source {
             Source::Fresh { .. } => of_model,
-            Source::Template(_) | Source::Jsonl(_) => infill::filling(of_model),
+            Source::Template(_) | Source::Jsonl(_) => infill::filling(model.config()),
             // What is right of a hidden token is known, too.
             Source::Edit { .. } => Sampling { block: 0, ..of_model },
         };
@@ -147,7 +147,10 @@ impl MethodArgs {
         sampling.entropy_bound = self.entropy_bound.unwrap_or(sampling.entropy_bound);
         sampling.temperature = self.temperature.unwrap_or(sampling.temperature);
         sampling.top_p = self.top_p.unwrap_or(sampling.top_p);
-        sampling.block = self.block.unwrap_or(sampling.block);
+        // A model that has learned blocks only writes in these, whatever is to be written.
+        let learned = model.blocks();
+        let known = if learned.contains(&sampling.block) { sampling.block } else { learned.first().copied().unwrap_or_default() };
+        sampling.block = self.block.unwrap_or(known);
         sampling.remask_share = self.remask_share.unwrap_or(sampling.remask_share);
         sampling.order = match self.order {
             Some(OrderArg::Random) => Order::Random,
