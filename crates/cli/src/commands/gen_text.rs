@@ -13,7 +13,7 @@ use langevin_text::{
     model::TextModel,
     task::{
         infill,
-        sample::{Predict as _, Progress, Request, Writing, Written},
+        sample::{Predict, Progress, Request, Writing, Written},
     },
 };
 use serde::Serialize;
@@ -148,7 +148,7 @@ impl MethodArgs {
         sampling.temperature = self.temperature.unwrap_or(sampling.temperature);
         sampling.top_p = self.top_p.unwrap_or(sampling.top_p);
         // A model that has learned blocks only writes in these, whatever is to be written.
-        let learned = model.blocks();
+        let learned = Predict::blocks(model);
         let known = if learned.contains(&sampling.block) { sampling.block } else { learned.first().copied().unwrap_or_default() };
         sampling.block = self.block.unwrap_or(known);
         sampling.remask_share = self.remask_share.unwrap_or(sampling.remask_share);
