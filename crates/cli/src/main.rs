@@ -11,6 +11,7 @@ mod report;
 mod sampling;
 mod series;
 mod settings;
+mod text;
 mod training;
 mod values;
 

@@ -1,8 +1,9 @@
 //! The checkpoints inside the program, and `--checkpoint NAME|PATH`.
 
-use std::path::Path;
+use std::{fmt::Display, path::Path};
 
-use langevin_engine::Checkpoint;
+use langevin_engine::{Checkpoint, RunConfig};
+use serde::de::DeserializeOwned;
 
 use crate::{report::Failure, values};
 
@@ -22,6 +23,7 @@ pub(crate) const SHIPPED: &[Shipped] = &[
     Shipped { name: crate::molecule::DENOVO, bytes: include_bytes!("../../../data/pretrained/molecule-denovo.safetensors") },
     Shipped { name: crate::molecule::GEODIFF, bytes: include_bytes!("../../../data/pretrained/geodiff.safetensors") },
     Shipped { name: crate::series::MODEL, bytes: include_bytes!("../../../data/pretrained/series-base.safetensors") },
+    Shipped { name: crate::text::MODEL, bytes: include_bytes!("../../../data/pretrained/text-novels.safetensors") },
     Shipped { name: crate::audio::JUDGE, bytes: include_bytes!("../../../data/pretrained/audio-judge.safetensors") },
 ];
 
@@ -50,6 +52,33 @@ pub(crate) fn open(name_or_path: &Path) -> Result<Checkpoint, Failure> {
         None if name_or_path.exists() => Ok(Checkpoint::read(name_or_path)?),
         None => Err(missing(name_or_path)),
     }
+}
+
+/// The `[model]` table of a domain's config, checked by the domain's own `check`.
+///
+/// # Errors
+/// Another domain's config, an unknown key, a number out of range.
+pub(crate) fn model_config<M: DeserializeOwned, E: Display>(
+    config: &RunConfig,
+    source: &Path,
+    domain: &str,
+    check: impl Fn(&M) -> Result<(), E>,
+) -> Result<M, Failure> {
+    if config.domain != domain {
+        return Err(Failure::data("domain", format!("{} is for '{}', not for {domain}", source.display(), config.domain))
+            .help(format!("give a checkpoint or config for {domain}; `langevin list` shows the shipped ones")));
+    }
+    let bad = |e: &dyn Display| {
+        let message = format!("{}: [model]: {}", source.display(), e.to_string().trim_end());
+        let failure = Failure::data("config", &message);
+        match values::meant(&message) {
+            Some(meant) => failure.help(meant),
+            None => failure,
+        }
+    };
+    let model: M = toml::Value::Table(config.model.clone()).try_into().map_err(|e| bad(&e))?;
+    check(&model).map_err(|e| bad(&e))?;
+    Ok(model)
 }
 
 /// A name that is neither a shipped checkpoint nor a file.

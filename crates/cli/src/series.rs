@@ -11,7 +11,7 @@ use langevin_series::{
     task::{ResidualModel, csdi::CsdiModel},
 };
 
-use crate::{models, report::Failure, values};
+use crate::{models, report::Failure};
 
 /// The shipped model.
 pub(crate) const MODEL: &str = "series-base";
@@ -33,18 +33,7 @@ pub(crate) enum Opened {
 /// # Errors
 /// Another domain's config, an unknown key, a number out of range.
 pub(crate) fn model_config(config: &RunConfig, source: &Path) -> Result<ModelConfig, Failure> {
-    if config.domain != DOMAIN {
-        return Err(Failure::data("domain", format!("{} is for '{}', not for series", source.display(), config.domain))
-            .help("give a series checkpoint or config; `langevin list` shows the shipped ones"));
-    }
-    let bad = |e: &dyn std::fmt::Display| {
-        let message = format!("{}: [model]: {}", source.display(), e.to_string().trim_end());
-        let failure = Failure::data("config", &message);
-        values::meant(&message).map_or_else(|| Failure::data("config", &message), |meant| failure.help(meant))
-    };
-    let model: ModelConfig = toml::Value::Table(config.model.clone()).try_into().map_err(|e| bad(&e))?;
-    model.check().map_err(|e| bad(&e))?;
-    Ok(model)
+    models::model_config(config, source, DOMAIN, ModelConfig::check)
 }
 
 /// Opens a model; the checkpoint comes back without the weights, which the model now has.

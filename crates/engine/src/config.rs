@@ -1,5 +1,6 @@
 //! The file that `langevin train --config` reads: everything that makes a checkpoint, and that the checkpoint keeps.
 
+use langevin_nn::fused::Precision;
 use serde::{Deserialize, Serialize};
 
 use crate::{Error, Result};
@@ -59,6 +60,8 @@ pub enum Method {
 pub struct TrainConfig {
     /// `"adamw"` or `"muon"`.
     pub optimiser: Method,
+    /// Precision of large matrix products in training steps; validation is at f32.
+    pub precision: Precision,
     /// Optimiser steps.
     pub steps: u32,
     /// Examples per step.
@@ -155,6 +158,7 @@ impl Default for TrainConfig {
     fn default() -> Self {
         Self {
             optimiser: Method::AdamW,
+            precision: Precision::Full,
             steps: 10_000,
             batch: 64,
             micro_batch: 16,

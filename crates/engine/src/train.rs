@@ -116,7 +116,10 @@ pub fn train<T: Trainable>(task: &T, config: &RunConfig, options: &TrainOptions<
             return Err(Error::Interrupted { saved: Some(options.folder.to_owned()) });
         }
         let step = counters.step;
-        let parts = options.workers.map(batches.len(), |k| gradient(task, &model, step, &batches[k], options.device));
+        let parts = options.workers.map(batches.len(), |k| {
+            let _entered = train.precision.enter();
+            gradient(task, &model, step, &batches[k], options.device)
+        });
         let mut gradients = Vec::with_capacity(parts.len());
         let mut loss = 0.0;
         for (part, rows) in parts.into_iter().zip(&batches) {

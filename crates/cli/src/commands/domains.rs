@@ -3,8 +3,8 @@
 use clap::Subcommand;
 
 use super::{
-    distill_audio, eval_audio, eval_molecule, eval_series, gen_audio, gen_molecule, impute_series, train_audio, train_molecule,
-    train_series, tune_audio,
+    distill_audio, eval_audio, eval_molecule, eval_series, eval_text, gen_audio, gen_molecule, gen_text, impute_series, train_audio,
+    train_molecule, train_series, train_text, tune_audio,
 };
 use crate::{report::Failure, settings::Settings};
 
@@ -23,6 +23,7 @@ pub(crate) struct Gen {
 enum GenDomain {
     Audio(gen_audio::Args),
     Molecule(gen_molecule::Args),
+    Text(gen_text::Args),
 }
 
 impl Gen {
@@ -30,6 +31,7 @@ impl Gen {
         match &self.domain {
             GenDomain::Audio(args) => gen_audio::run(args, settings),
             GenDomain::Molecule(args) => gen_molecule::run(args, settings),
+            GenDomain::Text(args) => gen_text::run(args, settings),
         }
     }
 }
@@ -73,6 +75,7 @@ enum TrainDomain {
     Audio(train_audio::Args),
     Molecule(train_molecule::Args),
     Series(train_series::Args),
+    Text(train_text::Args),
 }
 
 impl Train {
@@ -81,6 +84,7 @@ impl Train {
             TrainDomain::Audio(args) => train_audio::run(args, settings),
             TrainDomain::Molecule(args) => train_molecule::run(args, settings),
             TrainDomain::Series(args) => train_series::run(args, settings),
+            TrainDomain::Text(args) => train_text::run(args, settings),
         }
     }
 }
@@ -124,6 +128,7 @@ enum EvalDomain {
     Audio(eval_audio::Args),
     Molecule(eval_molecule::Args),
     Series(eval_series::Args),
+    Text(eval_text::Args),
 }
 
 impl Eval {
@@ -132,6 +137,7 @@ impl Eval {
             EvalDomain::Audio(args) => eval_audio::run(args, settings),
             EvalDomain::Molecule(args) => eval_molecule::run(args, settings),
             EvalDomain::Series(args) => eval_series::run(args, settings),
+            EvalDomain::Text(args) => eval_text::run(args, settings),
         }
     }
 }

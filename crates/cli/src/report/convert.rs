@@ -85,6 +85,17 @@ impl From<langevin_series::Error> for Failure {
     }
 }
 
+impl From<langevin_text::Error> for Failure {
+    fn from(error: langevin_text::Error) -> Self {
+        let help = match &error {
+            langevin_text::Error::Io { source, .. } => io_help(source),
+            langevin_text::Error::Character { .. } => "give --normalise to map such characters to ones of the alphabet",
+            _ => "",
+        };
+        finish(Self::new(Exit::Data, "text", error.to_string()), help, &error)
+    }
+}
+
 impl From<SelftestError> for Failure {
     fn from(error: SelftestError) -> Self {
         let help = "--vectors takes a folder of reference values as JSON; tests/golden of the source is one";

@@ -132,7 +132,7 @@ impl Operation<3> for Depthwise {
 
 wide! {
     /// Adds `x * weight` to `out`, in rows of the weight's length.
-    fn add_filtered(out: &mut [f32], x: &[f32], weight: &[f32]) {
+    pub(super) fn add_filtered(out: &mut [f32], x: &[f32], weight: &[f32]) {
         for (out, x) in out.chunks_exact_mut(weight.len()).zip(x.chunks_exact(weight.len())) {
             out.iter_mut().zip(x.iter().zip(weight)).for_each(|(out, (x, weight))| *out += x * weight);
         }
@@ -141,7 +141,7 @@ wide! {
 
 wide! {
     /// Adds the products of rows of `x` and `g` to `sums`.
-    fn add_products(sums: &mut [f32], x: &[f32], g: &[f32]) {
+    pub(super) fn add_products(sums: &mut [f32], x: &[f32], g: &[f32]) {
         for (x, g) in x.chunks_exact(sums.len()).zip(g.chunks_exact(sums.len())) {
             sums.iter_mut().zip(x.iter().zip(g)).for_each(|(sum, (x, g))| *sum += x * g);
         }

@@ -12,7 +12,9 @@ use burn::backend::flex::FlexTensor;
 
 use super::{
     linear::add_bias,
-    packed, small,
+    packed,
+    precision::Precision,
+    small,
     tiles::{self, Packed, Side},
 };
 
@@ -121,10 +123,16 @@ pub(super) fn with_room<T>(work: impl FnOnce(&mut Packed, &mut Packed) -> T) -> 
 /// Whether tiles are there and pay for packing `lanes` rows of `a` and columns of `b`.
 pub(super) fn suits_tiles([m, n, k]: [usize; 3], lanes: usize) -> bool {
     // In units of the time of a multiplication and addition in vectors: tiles do three meanwhile, or two when a tile of `b` serves one
-    // of `a` only, on sizes rounded up; packing takes eight for a number; starting takes some thousands.
+    // of `a` only, on sizes rounded up; packing takes eight for a number; starting takes some thousands. Rounded factors are one part of three
+    // to pack and a sixth to multiply.
     let padded = m.next_multiple_of(16) * n.next_multiple_of(32) * k.next_multiple_of(32);
-    let pace = if m > 16 { 3 } else { 2 };
-    padded / pace + 8 * lanes * k + 5000 < m * n * k && tiles::available()
+    let (pace, packing) = match (Precision::of_thread(), m > 16) {
+        (Precision::Full, true) => (3, 8),
+        (Precision::Full, false) => (2, 8),
+        (Precision::Bfloat16, true) => (12, 4),
+        (Precision::Bfloat16, false) => (6, 4),
+    };
+    padded / pace + packing * lanes * k + 5000 < m * n * k && tiles::available()
 }
 
 /// The right factor of several products, packed once for all of them where tiles are used.
@@ -185,7 +193,7 @@ impl<'a> Right<'a> {
     ) -> bool {
         let Some(right) = self.packed.as_deref().and_then(OnceLock::get).filter(|_| m > 0) else { return false };
         with_room(|left, _| {
-            left.fill(m, k, a, a_at);
+            left.fill_like(right, m, k, a, a_at);
             tiles::product(left, right, scale, out, out_at, add, bias);
         });
         true

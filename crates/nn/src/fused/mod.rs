@@ -9,6 +9,7 @@ mod attention;
 mod block;
 mod conv;
 mod depthwise;
+mod depthwise_blocks;
 mod gate;
 #[allow(unsafe_code, reason = "the matrix kernel takes pointers; every address is checked first")]
 mod gemm;
@@ -19,6 +20,8 @@ mod packed;
 #[cfg(target_arch = "x86_64")]
 #[allow(unsafe_code, reason = "vectors are read from and written to checked slices")]
 mod parts;
+mod precision;
+mod rotary;
 mod small;
 mod softmax;
 #[cfg_attr(not(target_arch = "x86_64"), path = "no_tiles.rs")]
@@ -31,10 +34,13 @@ pub use attention::{attention, self_attention};
 pub use block::Block;
 pub use conv::conv1d;
 pub use depthwise::depthwise;
+pub use depthwise_blocks::depthwise_blocks;
 pub use gate::Gate;
 pub use gemm::{Place, product};
 pub use linear::{linear, linear_activated, linear_added};
 pub use norm::{Affine, Norm, layer_norm};
+pub use precision::{Entered, Precision};
+pub use rotary::rotary;
 pub use softmax::softmax;
 
 #[cfg(test)]

@@ -26,6 +26,10 @@ impl Packed {
         unreachable!("callers ask whether tiles are available");
     }
 
+    pub(super) fn fill_like(&mut self, _: &Self, _: usize, _: usize, _: &[f32], _: Place) {
+        unreachable!("callers ask whether tiles are available");
+    }
+
     pub(super) fn fill(&mut self, _: usize, _: usize, _: &[f32], _: Place) {
         unreachable!("callers ask whether tiles are available");
     }

@@ -13,6 +13,7 @@ use burn::{backend::flex::FlexTensor, tensor::Bytes};
 
 use super::{
     gemm::Place,
+    precision::Precision,
     tiles::{Packed, Side},
 };
 
@@ -23,6 +24,8 @@ struct Key {
     at: Place,
     /// Rows and columns.
     sizes: [usize; 2],
+    /// How exact it is laid out.
+    precision: Precision,
 }
 
 /// Of the address alone: few matrices share their memory, and small products notice the time of a hash.
@@ -42,7 +45,7 @@ static LAYOUTS: LazyLock<Mutex<HashMap<Key, Entry>>> = LazyLock::new(Mutex::defa
 /// The right factor `weight`, `[terms, lanes]` at `at` in its storage, laid out now or by an earlier call; `None` without tiles.
 pub(super) fn right(weight: &FlexTensor, at: Place, [terms, lanes]: [usize; 2]) -> Option<Arc<OnceLock<Packed>>> {
     let memory = weight.data_arc();
-    let key = Key { address: Arc::as_ptr(&memory).addr(), at, sizes: [terms, lanes] };
+    let key = Key { address: Arc::as_ptr(&memory).addr(), at, sizes: [terms, lanes], precision: Precision::of_thread() };
     let found = {
         let mut layouts = LAYOUTS.lock().ok()?;
         // An address is not used again while the list refers to its memory.

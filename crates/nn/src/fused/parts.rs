@@ -2,7 +2,7 @@
 
 use std::arch::x86_64::*;
 
-use super::{gemm::Place, tiles::available};
+use super::{gemm::Place, precision::Precision, tiles::available};
 
 /// Rows or columns that two tiles cover.
 pub(super) const LANES: usize = 32;
@@ -15,8 +15,13 @@ const TILE: usize = 512;
 #[repr(align(64))]
 pub(super) struct Line(#[allow(dead_code, reason = "read by tiles")] [u16; 32]);
 
-/// Lines of 32 lanes and 32 terms: three parts of two tiles.
-pub(super) const BLOCK: usize = 6 * TILE / 32;
+/// Lines of 32 lanes and 32 terms: two tiles of each part.
+pub(super) const fn block(precision: Precision) -> usize {
+    precision.parts() * PART
+}
+
+/// Lines of one part of a block: two tiles.
+const PART: usize = 2 * TILE / 32;
 
 /// Which factor of a product.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -33,17 +38,18 @@ pub(super) struct Packed {
     pub(super) side: Side,
     pub(super) lanes: usize,
     pub(super) terms: usize,
+    pub(super) precision: Precision,
     lines: Vec<Line>,
 }
 
 impl Packed {
     /// Nothing yet; room is made by [`fill`](Self::fill) and kept.
     pub(super) const fn empty(side: Side) -> Self {
-        Self { side, lanes: 0, terms: 0, lines: Vec::new() }
+        Self { side, lanes: 0, terms: 0, precision: Precision::Full, lines: Vec::new() }
     }
 
-    /// Cuts and lays out a factor: `lanes` rows of `a` or columns of `b`, and `terms`. `at` is the factor's place in `values`, which
-    /// holds it.
+    /// Cuts and lays out a factor at this thread's precision: `lanes` rows of `a` or columns of `b`, and `terms`. `at` is the factor's place in
+    /// `values`, which holds it.
     ///
     /// # Panics
     /// When there are no tiles, or the factor reaches past its slice.
@@ -52,13 +58,23 @@ impl Packed {
         self.put([0, 0], lanes, terms, values, at);
     }
 
-    /// Starts a factor that [`put`](Self::put) fills part by part. Until then it holds anything.
+    /// [`fill`](Self::fill) at the precision of the other factor.
+    pub(super) fn fill_like(&mut self, other: &Self, lanes: usize, terms: usize, values: &[f32], at: Place) {
+        self.begin_at(other.precision, lanes, terms);
+        self.put([0, 0], lanes, terms, values, at);
+    }
+
+    /// Starts a factor at this thread's precision that [`put`](Self::put) fills part by part. Until then it holds anything.
     pub(super) fn begin(&mut self, lanes: usize, terms: usize) {
-        (self.lanes, self.terms) = (lanes, terms);
+        self.begin_at(Precision::of_thread(), lanes, terms);
+    }
+
+    fn begin_at(&mut self, precision: Precision, lanes: usize, terms: usize) {
+        (self.lanes, self.terms, self.precision) = (lanes, terms, precision);
         // One block more than is filled: the kernel loads ahead.
-        let blocks = lanes.div_ceil(LANES) * terms.div_ceil(TERMS) + 1;
-        if self.lines.len() < blocks * BLOCK {
-            self.lines.resize(blocks * BLOCK, Line([0; 32]));
+        let lines = (lanes.div_ceil(LANES) * terms.div_ceil(TERMS) + 1) * block(precision);
+        if self.lines.len() < lines {
+            self.lines.resize(lines, Line([0; 32]));
         }
     }
 
@@ -77,14 +93,21 @@ impl Packed {
         };
         let source = Source { values, start: at.start, lane: along_lanes, term: along_terms, lanes, terms };
         let first = lane / LANES * blocks + term / TERMS;
+        let lines = &mut self.lines[first * block(self.precision)..];
         // SAFETY: `available` found the features.
-        unsafe { pack(source, self.side, blocks, &mut self.lines[first * BLOCK..]) };
+        unsafe {
+            match self.precision {
+                Precision::Full => pack::<3>(source, self.side, blocks, lines),
+                Precision::Bfloat16 => pack::<1>(source, self.side, blocks, lines),
+            }
+        }
     }
 
     /// The lines from block `block` of panel `panel` on, at least one block beyond `count`.
     pub(super) fn from(&self, panel: usize, block: usize, count: usize) -> *const Line {
-        let first = (panel * self.terms.div_ceil(TERMS) + block) * BLOCK;
-        self.lines[first..first + (count + 1) * BLOCK].as_ptr()
+        let size = self::block(self.precision);
+        let first = (panel * self.terms.div_ceil(TERMS) + block) * size;
+        self.lines[first..first + (count + 1) * size].as_ptr()
     }
 }
 
@@ -136,24 +159,30 @@ fn leading(x: __m512i) -> (__m512i, __m512i) {
     (high, _mm512_castps_si512(rest))
 }
 
-/// The three parts of two vectors, joined by `join` from the upper halves of their numbers.
+/// The parts of a vector, each in the upper halves of its numbers: all of its bits in three, or in one the 8 leading ones, rounded to even.
 #[inline]
 #[target_feature(enable = "avx512f")]
-fn parts(u: __m512, v: __m512, join: impl Fn(__m512i, __m512i) -> __m512i) -> [__m512i; 3] {
-    let (u0, u1) = leading(_mm512_castps_si512(u));
-    let (v0, v1) = leading(_mm512_castps_si512(v));
-    let ((u1, u2), (v1, v2)) = (leading(u1), leading(v1));
-    [join(u0, v0), join(u1, v1), join(u2, v2)]
+fn cut<const PARTS: usize>(x: __m512) -> [__m512i; PARTS] {
+    let mut rest = _mm512_castps_si512(x);
+    if PARTS == 1 {
+        let odd = _mm512_and_si512(_mm512_srli_epi32::<16>(rest), _mm512_set1_epi32(1));
+        return [_mm512_add_epi32(rest, _mm512_add_epi32(odd, _mm512_set1_epi32(0x7FFF))); PARTS];
+    }
+    let mut parts = [_mm512_setzero_si512(); PARTS];
+    for part in &mut parts {
+        (*part, rest) = leading(rest);
+    }
+    parts
 }
 
 /// Fills the blocks of a part of a factor that has `blocks` blocks a panel, along the source's memory.
 #[target_feature(enable = "avx512f,avx512bw")]
-fn pack(source: Source<'_>, side: Side, blocks: usize, lines: &mut [Line]) {
+fn pack<const PARTS: usize>(source: Source<'_>, side: Side, blocks: usize, lines: &mut [Line]) {
     let has_pairs_in_rows = source.lane == 1 && source.term != 1;
     let (panels, steps) = (source.lanes.div_ceil(LANES), source.terms.div_ceil(TERMS));
     for k in 0..panels * steps {
         let (panel, step) = if has_pairs_in_rows { (k % panels, k / panels) } else { (k / steps, k % steps) };
-        let lines = &mut lines[(panel * blocks + step) * BLOCK..][..BLOCK];
+        let lines = &mut lines[(panel * blocks + step) * PARTS * PART..][..PARTS * PART];
         let block = source.lanes_from(panel * LANES).terms_from(step * TERMS);
         for half in 0..2 {
             let part = block.lanes_from(half * 16);
@@ -162,9 +191,9 @@ fn pack(source: Source<'_>, side: Side, blocks: usize, lines: &mut [Line]) {
             if part.lanes == 0 && side == Side::Left {
                 continue;
             }
-            let (h, rest) = lines[half * 16..].split_at_mut(32);
-            let (l, r) = rest.split_at_mut(32);
-            let tiles = [h, l, r].map(|lines| lines.first_chunk_mut::<16>().expect("a block has three times two tiles"));
+            let mut tiles =
+                lines.chunks_exact_mut(PART).map(|lines| lines[half * 16..].first_chunk_mut::<16>().expect("a part has two tiles"));
+            let tiles: [_; PARTS] = std::array::from_fn(|_| tiles.next().expect("a block has as many parts"));
             if has_pairs_in_rows {
                 pairs(part, tiles, side == Side::Left);
             } else {
@@ -177,12 +206,14 @@ fn pack(source: Source<'_>, side: Side, blocks: usize, lines: &mut [Line]) {
 /// Fills tiles from a factor whose lanes are next to one another: a row is a pair of terms.
 #[inline]
 #[target_feature(enable = "avx512f")]
-fn pairs(source: Source<'_>, mut tiles: [&mut [Line; 16]; 3], transpose: bool) {
+fn pairs<const PARTS: usize>(source: Source<'_>, mut tiles: [&mut [Line; 16]; PARTS], transpose: bool) {
     let Source { values, start, term, lanes, terms, .. } = source;
     for pair in 0..16 {
         let row = |k: usize| if k < terms { load(values, start + k * term, lanes) } else { _mm512_setzero_ps() };
-        let found = parts(row(2 * pair), row(2 * pair + 1), |u, v| _mm512_or_si512(_mm512_srli_epi32::<16>(u), upper(v)));
-        tiles.iter_mut().zip(found).for_each(|(tile, row)| store(&mut tile[pair], row));
+        let (u, v) = (cut::<PARTS>(row(2 * pair)), cut::<PARTS>(row(2 * pair + 1)));
+        for (tile, (u, v)) in tiles.iter_mut().zip(u.into_iter().zip(v)) {
+            store(&mut tile[pair], _mm512_or_si512(_mm512_srli_epi32::<16>(u), upper(v)));
+        }
     }
     if transpose {
         tiles.into_iter().for_each(|tile| turn(tile));
@@ -192,7 +223,7 @@ fn pairs(source: Source<'_>, mut tiles: [&mut [Line; 16]; 3], transpose: bool) {
 /// Fills tiles from any other factor: a row is a lane.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw")]
-fn rows(source: Source<'_>, mut tiles: [&mut [Line; 16]; 3], transpose: bool) {
+fn rows<const PARTS: usize>(source: Source<'_>, mut tiles: [&mut [Line; 16]; PARTS], transpose: bool) {
     let Source { values, start, lane, term, lanes, terms } = source;
     let (early, late) = (terms.min(16), terms.saturating_sub(16));
     let mut copy = [0.0; TERMS];
@@ -205,8 +236,9 @@ fn rows(source: Source<'_>, mut tiles: [&mut [Line; 16]; 3], transpose: bool) {
             copy.iter_mut().take(terms).enumerate().for_each(|(k, copy)| *copy = values[at + k * term]);
             (u, v) = (load(&copy, 0, early), load(&copy, early, late));
         }
-        let found = parts(u, v, |u, v| _mm512_permutex2var_epi16(u, odd_words(), v));
-        tiles.iter_mut().zip(found).for_each(|(tile, part)| store(&mut tile[row], part));
+        for (tile, (u, v)) in tiles.iter_mut().zip(cut::<PARTS>(u).into_iter().zip(cut::<PARTS>(v))) {
+            store(&mut tile[row], _mm512_permutex2var_epi16(u, odd_words(), v));
+        }
     }
     if transpose {
         tiles.into_iter().for_each(|tile| turn(tile));

@@ -466,3 +466,50 @@ fn depthwise_convolutions() {
         );
     }
 }
+
+#[test]
+fn convolutions_of_two_copies() {
+    for ([batch, length, channels], taps, block) in [([2, 12, 5], 7, 4), ([1, 9, 17], 3, 1), ([3, 7, 16], 5, 7), ([0, 5, 3], 3, 2)] {
+        let dims = [batch, 2 * length, channels];
+        let parts = |inputs: &Inputs| {
+            let [x, weight, bias] = [0, 1, 2].map(|k: usize| inputs[k].clone());
+            (weight.reshape([taps, channels]), bias, x.reshape(dims))
+        };
+        let count = dims.iter().product::<usize>();
+        check(
+            "depthwise_blocks",
+            &[count, taps * channels, channels],
+            &|inputs| {
+                let (weight, bias, x) = parts(inputs);
+                depthwise_blocks(weight, bias, block, x).reshape([count])
+            },
+            &|inputs| {
+                let (weight, bias, x) = parts(inputs);
+                super::depthwise_blocks::composed(&weight, bias, block, &x).reshape([count])
+            },
+        );
+    }
+}
+
+/// With one block the noised copy is convolved alone.
+#[test]
+fn one_block_is_a_plain_convolution() {
+    let device = Device::flex();
+    let tensor = |len: usize, k: u32| Tensor::<1>::from_data(TensorData::new(normals(len, k), [len]), &device);
+    let (weight, bias) = (tensor(21, 0).reshape([7, 3]), tensor(3, 1));
+    let noised = tensor(30, 2).reshape([1, 10, 3]);
+    let both = Tensor::cat(vec![noised.clone(), tensor(30, 3).reshape([1, 10, 3])], 1);
+    let ours = depthwise_blocks(weight.clone(), bias.clone(), 10, both).narrow(1, 0, 10);
+    assert_eq!(host(ours), host(depthwise(weight, bias, 1, noised.reshape([1, 10, 1, 3]))));
+}
+
+#[test]
+fn rotations() {
+    for ([batch, rows, heads, half], start, period) in [([2, 6, 3, 4], 0, 3), ([1, 5, 1, 1], 7, 5), ([0, 2, 2, 2], 0, 2)] {
+        let dims = [batch, rows, 6 * heads * half];
+        let count = dims.iter().product::<usize>();
+        check("rotary", &[count], &|inputs| rotary(inputs[0].clone().reshape(dims), heads, start, period).reshape([count]), &|inputs| {
+            super::rotary::composed(inputs[0].clone().reshape(dims), heads, start, period).reshape([count])
+        });
+    }
+}

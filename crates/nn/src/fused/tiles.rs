@@ -2,7 +2,7 @@
 //!
 //! The tiles multiply bfloat16 numbers, of 8 significant bits, and add in f32. A f32 has 24, so it is cut into three such parts,
 //! exactly, and of the nine products of parts the six largest are added: what is left out is 2^-21 of a product at most, below the
-//! rounding of f32 sums. Infinite factors give NaN. Factors are cut and laid out for the tiles first; weights only once (`packed.rs`).
+//! rounding of f32 sums. At the precision of bfloat16 one part is all there is. Infinite factors give NaN. Factors are cut and laid out for the tiles first; weights only once (`packed.rs`).
 
 use std::{
     arch::x86_64::{__cpuid, __cpuid_count},
@@ -14,7 +14,8 @@ use std::{
 use super::{
     gemm::Place,
     linear::add_bias,
-    parts::{BLOCK, Line, TERMS},
+    parts::{Line, TERMS, block},
+    precision::Precision,
     vector::{self, wide},
 };
 
@@ -74,6 +75,7 @@ struct Square([f32; LANES * LANES]);
 pub(super) fn product(a: &Packed, b: &Packed, scale: f32, out: &mut [f32], at: Place, add: bool, bias: Option<&[f32]>) {
     let (m, n) = (a.lanes, b.lanes);
     assert!(a.side == Side::Left && b.side == Side::Right && a.terms == b.terms, "factors that do not fit together");
+    assert!(a.precision == b.precision, "factors of different precision");
     assert!(at.column == 1 && at.holds(m, n, out.len()), "the result of a product reaches past its slice");
     let steps = a.terms.div_ceil(TERMS);
     let mut square = MaybeUninit::<Square>::uninit();
@@ -86,14 +88,14 @@ pub(super) fn product(a: &Packed, b: &Packed, scale: f32, out: &mut [f32], at: P
             let (rows, columns) = (LANES.min(m - i * LANES), LANES.min(n - j * LANES));
             let factors = (a.from(i, first, count), b.from(j, first, count));
             // A part of the right factor's next panel for each panel of the left.
-            let ahead = factors.1.wrapping_add(steps * BLOCK + i * count * AHEAD);
+            let ahead = factors.1.wrapping_add(steps * block(b.precision) + i * count * AHEAD);
             let start = at.start + i * LANES * at.row + j * LANES;
             let bias = bias.map(|bias| &bias[j * LANES..j * LANES + columns]);
             // Long sums start from zero, or every term of theirs would be rounded to the digits of the sum so far.
             let is_direct = rows == LANES && columns == LANES && scale == 1.0 && !(add && count == STEPS);
             if is_direct {
                 // SAFETY: 32 rows of 32 numbers from `start` on lie in `out`, as was checked above.
-                unsafe { two_by_two(factors, ahead, count, out.as_mut_ptr().add(start), at.row, add) };
+                unsafe { two_by_two(a.precision, factors, ahead, count, out.as_mut_ptr().add(start), at.row, add) };
                 if let Some(bias) = bias {
                     (0..rows).for_each(|i| add_bias(bias, &mut out[start + i * at.row..][..columns]));
                 }
@@ -101,10 +103,16 @@ pub(super) fn product(a: &Packed, b: &Packed, scale: f32, out: &mut [f32], at: P
             }
             if rows > 16 {
                 // SAFETY: the square has 32 rows of 32 numbers.
-                unsafe { two_by_two(factors, ahead, count, square.as_mut_ptr().cast(), LANES, false) };
+                unsafe { two_by_two(a.precision, factors, ahead, count, square.as_mut_ptr().cast(), LANES, false) };
             } else {
+                let square = square.as_mut_ptr().cast();
                 // SAFETY: as above.
-                unsafe { one_by_two(factors, count, square.as_mut_ptr().cast()) };
+                unsafe {
+                    match a.precision {
+                        Precision::Full => one_by_two(factors, count, square),
+                        Precision::Bfloat16 => one_by_two_rounded(factors, count, square),
+                    }
+                };
             }
             // SAFETY: four tiles have just filled it.
             let square = unsafe { square.assume_init_ref() };
@@ -202,7 +210,15 @@ impl Drop for Configured {
 ///
 /// # Safety
 /// Tiles are configured, both factors have `count + 1` blocks, and the rows lie in memory that may be written.
-unsafe fn two_by_two((a, b): (*const Line, *const Line), ahead: *const Line, count: usize, out: *mut f32, row: usize, add: bool) {
+unsafe fn two_by_two(
+    precision: Precision,
+    (a, b): (*const Line, *const Line),
+    ahead: *const Line,
+    count: usize,
+    out: *mut f32,
+    row: usize,
+    add: bool,
+) {
     let below = out.wrapping_add(16 * row);
     // SAFETY: by the caller's word all addresses are good, and the tiles are nobody else's.
     unsafe {
@@ -216,6 +232,9 @@ unsafe fn two_by_two((a, b): (*const Line, *const Line), ahead: *const Line, cou
             );
         } else {
             std::arch::asm!("tilezero tmm0", "tilezero tmm1", "tilezero tmm2", "tilezero tmm3", options(nostack, nomem));
+        }
+        if precision == Precision::Bfloat16 {
+            return two_by_two_rounded((a, b), count, out, row);
         }
         std::arch::asm!(
             "tileloadd tmm4, [{a} + {line} + 4096]",
@@ -296,6 +315,82 @@ unsafe fn two_by_two((a, b): (*const Line, *const Line), ahead: *const Line, cou
             out = in(reg) out,
             below = in(reg) below,
             row = in(reg) row * 4,
+            options(nostack),
+        );
+    }
+}
+
+/// Adds the product of `count` blocks of one part to the sums in tiles 0 to 3 and writes them.
+///
+/// # Safety
+/// As [`two_by_two`].
+unsafe fn two_by_two_rounded((a, b): (*const Line, *const Line), count: usize, out: *mut f32, row: usize) {
+    // SAFETY: by the caller's word all addresses are good, and the tiles are nobody else's.
+    unsafe {
+        std::arch::asm!(
+            "tileloadd tmm4, [{a} + {line}]",
+            "tileloadd tmm6, [{b} + {line}]",
+            "tileloadd tmm7, [{b} + {line} + 1024]",
+            "2:",
+            "tdpbf16ps tmm0, tmm4, tmm6",
+            "tileloadd tmm5, [{a} + {line} + 1024]",
+            "tdpbf16ps tmm1, tmm4, tmm7",
+            "tileloadd tmm4, [{a} + {line} + 2048]",
+            "tdpbf16ps tmm2, tmm5, tmm6",
+            "tileloadd tmm6, [{b} + {line} + 2048]",
+            "tdpbf16ps tmm3, tmm5, tmm7",
+            "tileloadd tmm7, [{b} + {line} + 3072]",
+            "add {a}, 2048",
+            "add {b}, 2048",
+            "dec {count}",
+            "jnz 2b",
+            "tilestored [{out} + {row}], tmm0",
+            "tilestored [{out} + {row} + 64], tmm1",
+            "tilestored [{below} + {row}], tmm2",
+            "tilestored [{below} + {row} + 64], tmm3",
+            a = inout(reg) a => _,
+            b = inout(reg) b => _,
+            count = inout(reg) count => _,
+            line = in(reg) 64usize,
+            out = in(reg) out,
+            below = in(reg) out.wrapping_add(16 * row),
+            row = in(reg) row * 4,
+            options(nostack),
+        );
+    }
+}
+
+/// [`one_by_two`] of one part; the lower half of the square is zero.
+///
+/// # Safety
+/// As there.
+unsafe fn one_by_two_rounded((a, b): (*const Line, *const Line), count: usize, square: *mut f32) {
+    // SAFETY: by the caller's word all addresses are good, and the tiles are nobody else's.
+    unsafe {
+        std::arch::asm!(
+            "tilezero tmm0",
+            "tilezero tmm1",
+            "tilezero tmm2",
+            "2:",
+            "tileloadd tmm4, [{a} + {line}]",
+            "tileloadd tmm6, [{b} + {line}]",
+            "tdpbf16ps tmm0, tmm4, tmm6",
+            "tileloadd tmm7, [{b} + {line} + 1024]",
+            "tdpbf16ps tmm1, tmm4, tmm7",
+            "add {a}, 2048",
+            "add {b}, 2048",
+            "dec {count}",
+            "jnz 2b",
+            "tilestored [{out} + {row}], tmm0",
+            "tilestored [{out} + {row} + 64], tmm1",
+            "tilestored [{out} + {row} + 2048], tmm2",
+            "tilestored [{out} + {row} + 2112], tmm2",
+            a = inout(reg) a => _,
+            b = inout(reg) b => _,
+            count = inout(reg) count => _,
+            line = in(reg) 64usize,
+            out = in(reg) square,
+            row = in(reg) 4 * LANES,
             options(nostack),
         );
     }
@@ -425,6 +520,46 @@ mod tests {
                         let is_inside = at >= 4 && (at - 4) % (n + 5) < n && (at - 4) / (n + 5) < m;
                         assert!(is_inside || x == y, "{what}: {at} was written");
                     }
+                }
+            }
+        }
+    }
+
+    /// A product of rounded factors is that of numbers of 8 bits, as exact as with f32.
+    #[test]
+    fn rounded_products_are_those_of_rounded_numbers() {
+        if !available() {
+            eprintln!("skipped: this processor has no tiles");
+            return;
+        }
+        let round = |x: &f32| f32::from_bits(x.to_bits().wrapping_add(0x7FFF + (x.to_bits() >> 16 & 1)) & 0xFFFF_0000);
+        for [m, n, k] in [[1, 1, 1], [16, 32, 32], [17, 33, 65], [50, 20, 700], [33, 64, 15], [64, 70, 48]] {
+            let (a, b) = (normals(m * k, 0), normals(k * n, 1));
+            let run = |a: &[f32], b: &[f32], layouts: [bool; 2], precision: Precision| {
+                let _entered = precision.enter();
+                let turned = |values: &[f32], rows: usize, columns: usize| -> Vec<f32> {
+                    (0..rows * columns).map(|at| values[at % rows * columns + at / rows]).collect()
+                };
+                let left = if layouts[0] {
+                    packed(Side::Left, m, k, &turned(a, m, k), Place::rows(m).transposed())
+                } else {
+                    packed(Side::Left, m, k, a, Place::rows(k))
+                };
+                let right = if layouts[1] {
+                    packed(Side::Right, n, k, &turned(b, k, n), Place::rows(k).transposed())
+                } else {
+                    packed(Side::Right, n, k, b, Place::rows(n))
+                };
+                let mut out = vec![0.5; m * n];
+                product(&left, &right, 1.0, &mut out, Place::rows(n), true, None);
+                out
+            };
+            let rounded = |values: &[f32]| values.iter().map(round).collect::<Vec<f32>>();
+            let exact = run(&rounded(&a), &rounded(&b), [false; 2], Precision::Full);
+            for layouts in [[false, false], [true, false], [false, true], [true, true]] {
+                let found = run(&a, &b, layouts, Precision::Bfloat16);
+                for (x, y) in found.iter().zip(&exact) {
+                    assert!((x - y).abs() < 1e-5 * (k as f32).sqrt(), "{m} {n} {k} {layouts:?}: {x} not {y}");
                 }
             }
         }

@@ -1,6 +1,6 @@
 //! The best simple estimate of every hole, which diffusion starts from: a closed-form linear model, and how wrong it expects to be.
 //!
-//! Six estimates (lines, season, [kriging](https://en.wikipedia.org/wiki/Kriging), three chained regressions) are mixed by column and by the
+//! Seven estimates (lines, season, [kriging](https://en.wikipedia.org/wiki/Kriging), four chained regressions) are mixed by column and by the
 //! distance to the nearest observation, with shares learned from cells held out in the shape of the table's own gaps. The same cells
 //! tell how large errors are.
 
@@ -8,6 +8,7 @@ mod covariance;
 mod groups;
 mod kalman;
 mod kriging;
+mod levels;
 mod mix;
 mod models;
 mod ridge;
@@ -15,6 +16,7 @@ mod scaler;
 mod season;
 mod simple;
 mod spread;
+mod unrest;
 
 use langevin_core::Philox;
 use rayon::prelude::*;
@@ -25,7 +27,8 @@ use self::{
     mix::{Held, Mix},
     models::{ESTIMATES, Estimates, Models, PLAIN},
     season::Stretch,
-    spread::Spread,
+    spread::{Miss, Spread},
+    unrest::Unrest,
 };
 use crate::{
     Error, Frame, Result,
@@ -38,6 +41,11 @@ const ENOUGH: f64 = 1500.0;
 const MOST: f64 = 0.25;
 /// Rows that go to one half of the trial together, so that a gap is seldom cut.
 const STRIP: usize = 64;
+
+/// Half of the trial, 0 or 1, that a hidden cell belongs to: strips of rows by turns, and whole series by turns where these are short.
+pub(crate) const fn half_of(frame: usize, row: usize) -> usize {
+    (frame + row / STRIP) % 2
+}
 
 /// A simple method's estimate of every cell of a table, in units of the columns' deviations.
 #[derive(Clone, Debug, PartialEq)]
@@ -88,6 +96,7 @@ struct Group {
     models: Models,
     mix: Mix,
     spread: Spread,
+    unrest: Unrest,
 }
 
 /// Known cells that were hidden, and what an anchor that did not see them says.
@@ -134,9 +143,12 @@ impl Anchor {
             let (mut mix, mut spread) = (Mix::plain(columns.len(), &PLAIN), Spread::plain(columns.len()));
             if held {
                 let part: Vec<Vec<Vec<f64>>> = masked_scaled.iter().map(|table| pick(table, &columns)).collect();
-                let models = Models::fit(&stretches(frames, &part), period);
-                let tried: Vec<Tried> = (frames.iter().zip(&part).zip(&whole).zip(&hidden))
-                    .map(|(((frame, part), truth), hidden)| Tried::new(&models, &frame.positions, part, truth, &pick(hidden, &columns)))
+                let (models, unrest) = (Models::fit(&stretches(frames, &part), period), Unrest::fit(&part));
+                let tried: Vec<Tried> = (0..frames.len())
+                    .map(|n| {
+                        let stretch = (frames[n].positions.as_slice(), part[n].as_slice());
+                        Tried::new(&models, &unrest, n, &stretch, &whole[n], &pick(&hidden[n], &columns))
+                    })
                     .collect();
                 let picked: Vec<Mask> = hidden.iter().map(|mask| pick(mask, &columns)).collect();
                 let cells = Held {
@@ -145,8 +157,8 @@ impl Anchor {
                     cluster: cluster(&picked),
                 };
                 let halves = [Some(0), Some(1), None].map(|half| Mix::fit(&cells, columns.len(), half, &PLAIN));
-                let ratios: Vec<_> = tried.iter().flat_map(|t| t.ratios(&halves)).collect();
-                let spreads = [Some(0), Some(1), None].map(|half| Spread::fit(&ratios, columns.len(), cells.cluster, half));
+                let misses: Vec<Miss> = tried.iter().flat_map(|t| t.misses(&halves)).collect();
+                let spreads = [Some(0), Some(1), None].map(|half| Spread::fit(&misses, columns.len(), cells.cluster, half));
                 for (n, tried) in tried.iter().enumerate() {
                     let anchored = tried.anchored(&halves, &spreads);
                     for (at, &column) in columns.iter().enumerate() {
@@ -160,7 +172,7 @@ impl Anchor {
                 (mix, spread) = (all_mix, all_spread);
             }
             let models = Models::fit(&stretches(frames, &whole), period);
-            groups.push(Group { columns, models, mix, spread });
+            groups.push(Group { columns, models, mix, spread, unrest: Unrest::fit(&whole) });
         }
         let anchored = mean.into_iter().zip(scale).map(|(mean, scale)| Anchored { mean, scale }).collect();
         let lines = linear.into_iter().zip(seasonal).map(|(a, b)| [a, b]).collect();
@@ -193,10 +205,10 @@ impl Anchor {
             let table = pick(&scaled, &group.columns);
             let estimates = group.models.estimates(&(&frame.positions, &table));
             for (at, &column) in group.columns.iter().enumerate() {
-                let far = distances(&table[at]);
+                let (far, unrest) = (distances(&table[at]), group.unrest.around(at, &table[at]));
                 for row in (0..frame.rows()).filter(|&row| table[at][row].is_nan()) {
                     anchored.mean[column][row] = group.mix.of(at, far[row], estimates.means.iter().map(|m| m[at][row]));
-                    anchored.scale[column][row] = group.spread.of(at, far[row], estimates.variance[at][row]);
+                    anchored.scale[column][row] = group.spread.of(at, far[row], unrest[row], estimates.variance[at][row]);
                 }
             }
         }
@@ -228,53 +240,65 @@ impl Anchor {
 struct Tried {
     estimates: Estimates,
     held: Held,
-    /// Column, row and bin-distance of every hole; for hidden ones the half.
-    holes: Vec<(usize, usize, usize, Option<usize>)>,
+    holes: Vec<Hole>,
     truth: Vec<Vec<f64>>,
     table: Vec<Vec<f64>>,
 }
 
+/// A hole of a stretch.
+#[derive(Clone, Copy)]
+struct Hole {
+    column: usize,
+    row: usize,
+    /// Rows to the nearest observation.
+    distance: usize,
+    unrest: f64,
+    /// Of a hidden cell, the half of the trial.
+    half: Option<usize>,
+}
+
 impl Tried {
-    fn new(models: &Models, positions: &[f64], table: &[Vec<f64>], truth: &[Vec<f64>], hidden: &[Vec<bool>]) -> Self {
-        let estimates = models.estimates(&(positions, table));
+    /// The stretch is that of frame `n`.
+    fn new(models: &Models, unrest: &Unrest, n: usize, stretch: &Stretch<'_>, truth: &[Vec<f64>], hidden: &[Vec<bool>]) -> Self {
+        let table = stretch.1;
+        let estimates = models.estimates(stretch);
         let mut held = Held::default();
         let mut holes = Vec::new();
         for (column, values) in table.iter().enumerate() {
-            let far = distances(values);
-            for (row, value) in values.iter().enumerate().filter(|(_, v)| v.is_nan()) {
-                let half = hidden[column][row].then_some(row / STRIP % 2);
-                holes.push((column, row, far[row], half));
+            let (far, unrest) = (distances(values), unrest.around(column, values));
+            for (row, _) in values.iter().enumerate().filter(|(_, v)| v.is_nan()) {
+                let half = hidden[column][row].then_some(half_of(n, row));
+                holes.push(Hole { column, row, distance: far[row], unrest: unrest[row], half });
                 if let Some(half) = half {
                     held.cells.push((column, mix::bin(far[row]), half));
                     held.errors.push((0..ESTIMATES).map(|m| estimates.means[m][column][row] - truth[column][row]).collect());
                 }
-                debug_assert!(value.is_nan());
             }
         }
         Self { estimates, held, holes, truth: truth.to_vec(), table: table.to_vec() }
     }
 
-    fn mean(&self, mixes: &[Mix; 3], hole: (usize, usize, usize, Option<usize>)) -> f64 {
-        let (column, row, far, half) = hole;
-        mixes[half.unwrap_or(2)].of(column, far, self.estimates.means.iter().map(|m| m[column][row]))
+    fn mean(&self, mixes: &[Mix; 3], hole: &Hole) -> f64 {
+        let estimates = self.estimates.means.iter().map(|m| m[hole.column][hole.row]);
+        mixes[hole.half.unwrap_or(2)].of(hole.column, hole.distance, estimates)
     }
 
-    /// Of each hidden cell: column, distance, half, and the size of the mix's error in kriging's deviations.
-    fn ratios<'a>(&'a self, mixes: &'a [Mix; 3]) -> impl Iterator<Item = (usize, usize, usize, f64)> + 'a {
-        self.holes.iter().filter_map(move |&hole| {
-            let (column, row, far, half) = hole;
+    /// Of each hidden cell the error of the mix.
+    fn misses<'a>(&'a self, mixes: &'a [Mix; 3]) -> impl Iterator<Item = Miss> + 'a {
+        self.holes.iter().filter_map(move |hole| {
+            let &Hole { column, row, distance, unrest, half } = hole;
             let error = self.mean(mixes, hole) - self.truth[column][row];
-            Some((column, far, half?, error.abs() / self.estimates.variance[column][row].sqrt()))
+            Some(Miss { column, distance, half: half?, unrest, ratio: error.abs() / self.estimates.variance[column][row].sqrt() })
         })
     }
 
     fn anchored(&self, mixes: &[Mix; 3], spreads: &[Spread; 3]) -> Anchored {
         let mut mean = self.table.clone();
         let mut scale: Vec<Vec<f64>> = self.table.iter().map(|column| vec![0.0; column.len()]).collect();
-        for &hole in &self.holes {
-            let (column, row, far, half) = hole;
+        for hole in &self.holes {
+            let &Hole { column, row, distance, unrest, half } = hole;
             mean[column][row] = self.mean(mixes, hole);
-            scale[column][row] = spreads[half.unwrap_or(2)].of(column, far, self.estimates.variance[column][row]);
+            scale[column][row] = spreads[half.unwrap_or(2)].of(column, distance, unrest, self.estimates.variance[column][row]);
         }
         Anchored { mean, scale }
     }

@@ -54,31 +54,54 @@ fn leftover_diagonal(classes: usize, of_distance: impl Fn(usize) -> f64) -> DMat
     q
 }
 
-/// Rates of a walk over nearest neighbours of class embeddings, one row a class: `(G + G^T) / (2 k)` off the diagonal, where `G[i][j]`
-/// says that `j` is among the `k` of largest inner product with `i`; rows sum to 0 (Austin et al. 2021, appendix A.2.6). Embeddings of
-/// length 1 give the cosine's neighbours.
+/// The `k` classes of largest inner product with each class's embedding, the largest first; of length 1 they are the cosine's.
 ///
 /// # Errors
 /// [`Error::OutOfRange`] unless `0 < k < K`.
-pub fn neighbour_rates(embeddings: &[Vec<f64>], neighbours: usize) -> Result<DMatrix<f64>, Error> {
+pub fn nearest(embeddings: &[Vec<f64>], neighbours: usize) -> Result<Vec<Vec<usize>>, Error> {
     let classes = embeddings.len();
     if neighbours == 0 || neighbours >= classes {
         return Err(Error::OutOfRange { name: "neighbours", value: neighbours as f64, range: "positive and below the number of classes" });
     }
     let product = |i: usize, j: usize| embeddings[i].iter().zip(&embeddings[j]).map(|(a, b)| a * b).sum::<f64>();
+    let of = |i: usize| {
+        let mut others: Vec<(usize, f64)> = (0..classes).filter(|&j| j != i).map(|j| (j, product(i, j))).collect();
+        others.sort_by(|(_, a), (_, b)| b.total_cmp(a));
+        others[..neighbours].iter().map(|&(j, _)| j).collect()
+    };
+    Ok((0..classes).map(of).collect())
+}
+
+/// Rates of a walk over neighbours, one row a class: `(G + G^T) / (2 k)` off the diagonal, where `G[i][j]` says that `j` is among the `k`
+/// neighbours of `i`; rows sum to 0 (Austin et al. 2021, appendix A.2.6).
+///
+/// # Errors
+/// [`Error::Invalid`] when a class has no neighbour, is its own, or has one that does not exist.
+pub fn walk_rates(neighbours: &[Vec<usize>]) -> Result<DMatrix<f64>, Error> {
+    let classes = neighbours.len();
     let mut rates: DMatrix<f64> = DMatrix::zeros(classes, classes);
-    for i in 0..classes {
-        let mut others: Vec<usize> = (0..classes).filter(|&j| j != i).collect();
-        others.sort_by(|&a, &b| product(i, b).total_cmp(&product(i, a)));
-        for &j in &others[..neighbours] {
-            rates[(i, j)] += 0.5 / neighbours as f64;
-            rates[(j, i)] += 0.5 / neighbours as f64;
+    for (i, near) in neighbours.iter().enumerate() {
+        if near.is_empty() || near.iter().any(|&j| j == i || j >= classes) {
+            let reason = format!("class {i} of {classes} has the neighbours {near:?}");
+            return Err(Error::Invalid { what: "graph of neighbours", reason });
+        }
+        for &j in near {
+            rates[(i, j)] += 0.5 / near.len() as f64;
+            rates[(j, i)] += 0.5 / near.len() as f64;
         }
     }
     for i in 0..classes {
         rates[(i, i)] = -rates.row(i).sum();
     }
     Ok(rates)
+}
+
+/// [`walk_rates`] over the [`nearest`] neighbours of class embeddings.
+///
+/// # Errors
+/// As [`nearest`].
+pub fn neighbour_rates(embeddings: &[Vec<f64>], neighbours: usize) -> Result<DMatrix<f64>, Error> {
+    walk_rates(&nearest(embeddings, neighbours)?)
 }
 
 /// The matrix of a walk with given rates after a time: `exp(time * rates)`.
