@@ -43,9 +43,13 @@ pub(crate) struct Args {
     /// Map characters outside the alphabet to ones inside
     #[arg(long)]
     pub(super) normalise: bool,
-    /// Text file or folder that a Kneser-Ney 6-gram model learns from, to compare with
+    /// Text file or folder that a Kneser-Ney 6-gram learns from, to compare with, or what --save-baseline made of one [default: the novels, for the
+    /// shipped model]
     #[arg(long, value_name = "PATH")]
     pub(super) baseline: Option<PathBuf>,
+    /// Write the 6-gram as a small file, too
+    #[arg(long, value_name = "FILE", requires = "baseline", requires = "corpus")]
+    pub(super) save_baseline: Option<PathBuf>,
     /// Seed of masks and orders
     #[arg(long, value_name = "N", default_value = "0", value_parser = values::seed)]
     pub(super) seed: u64,

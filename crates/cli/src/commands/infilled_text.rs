@@ -2,16 +2,11 @@
 
 use std::{collections::BTreeMap, path::Path};
 
-use langevin_text::{
-    Tokenizer, TokenizerSpec,
-    baseline::KneserNey,
-    corpus::Corpus,
-    metrics::{self, KindScore, Task},
-};
+use langevin_text::metrics::{self, KindScore, Task};
 use serde::Serialize;
 
 use super::eval_text::Args;
-use crate::{output, report::Failure, settings::Settings};
+use crate::{output, report::Failure, settings::Settings, text};
 
 /// What `--json` prints of a kind.
 #[derive(Serialize)]
@@ -42,26 +37,30 @@ pub(super) fn run(outputs: &Path, tasks: &Path, args: &Args, settings: &Settings
         return output::json(&serde_json::json!({ "kinds": rows }));
     }
     let number = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), |v| format!("{v:.4}"));
-    let mut text = format!("{:<12} {:>6} {:>8} {:>9} {:>9} {:>9} {:>9}\n", "kind", "tasks", "hidden", "right", "fixed", "exact", "6-gram");
+    let mut table = format!("{:<12} {:>6} {:>8} {:>9} {:>9} {:>9} {:>9}\n", "kind", "tasks", "hidden", "right", "fixed", "exact", "6-gram");
     for Row { score, baseline_accuracy } in &rows {
         let [right, fixed, gram] = [score.accuracy, score.fixed_kept, *baseline_accuracy].map(number);
         let KindScore { kind, tasks, hidden, exact, .. } = score;
-        text.push_str(&format!("{kind:<12} {tasks:>6} {hidden:>8} {right:>9} {fixed:>9} {exact:>9.4} {gram:>9}\n"));
+        table.push_str(&format!("{kind:<12} {tasks:>6} {hidden:>8} {right:>9} {fixed:>9} {exact:>9.4} {gram:>9}\n"));
     }
-    output::data(text.as_bytes())
+    output::data(table.as_bytes())
 }
 
-/// What a 6-gram of bytes makes of the tasks whose gaps have a length.
-fn of_baseline(train: &Path, tasks: &[Task], settings: &Settings) -> Result<Vec<KindScore>, Failure> {
-    let bytes = Tokenizer::new(&TokenizerSpec::Byte {})?;
-    let model = KneserNey::learn(&Corpus::read(train, &bytes, false, None)?, bytes.classes(), KneserNey::ORDER)?;
+/// What a 6-gram makes of the tasks whose gaps have a length: a saved one, or one that learns the bytes of a text.
+fn of_baseline(path: &Path, tasks: &[Task], settings: &Settings) -> Result<Vec<KindScore>, Failure> {
+    let (model, tokenizer) = text::any_baseline(path)?;
     let fill = |task: &Task| -> Result<String, Failure> {
-        let tokens: Vec<u32> =
-            bytes.encode(&task.input)?.into_iter().map(|b| if b == u32::from(b'_') { bytes.hidden() } else { b }).collect();
-        Ok(bytes.decode(&model.fill(&tokens, bytes.hidden())))
+        let mut tokens = Vec::new();
+        // Gaps are hidden tokens; what is between them has classes of its own.
+        for (k, part) in task.input.split('_').enumerate() {
+            tokens.extend((k > 0).then_some(tokenizer.hidden()));
+            tokens.extend(tokenizer.encode(part)?);
+        }
+        Ok(tokenizer.decode(&model.fill(&tokens, tokenizer.hidden())))
     };
+    let with_length: Vec<Task> = tasks.iter().filter(|task| !task.input.contains("[MASK")).cloned().collect();
     let workers = settings.workers()?;
-    let filled = workers.map(tasks.len(), |k| fill(&tasks[k])).into_iter().collect::<Result<Vec<String>, Failure>>()?;
-    let outputs: BTreeMap<String, String> = tasks.iter().map(|task| task.id.clone()).zip(filled).collect();
-    Ok(metrics::score(tasks, &outputs))
+    let filled = workers.map(with_length.len(), |k| fill(&with_length[k])).into_iter().collect::<Result<Vec<String>, Failure>>()?;
+    let outputs: BTreeMap<String, String> = with_length.iter().map(|task| task.id.clone()).zip(filled).collect();
+    Ok(metrics::score(&with_length, &outputs))
 }

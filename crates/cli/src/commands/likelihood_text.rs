@@ -5,7 +5,6 @@ use std::path::Path;
 use langevin_engine::Error;
 use langevin_text::{
     baseline::KneserNey,
-    config::ProcessSpec,
     corpus::Corpus,
     model::TextModel,
     task::likelihood::{Bits, Bound, Likelihood, Measure, Score, Window, parts, windows},
@@ -37,6 +36,9 @@ struct Report {
 }
 
 pub(super) fn run(path: &Path, args: &Args, settings: &Settings) -> Result<(), Failure> {
+    if let Some(path) = &args.save_baseline {
+        output::claim(path, false)?;
+    }
     let cancel = settings.cancel();
     let device = settings.open_device()?;
     let workers = settings.workers()?;
@@ -50,7 +52,13 @@ pub(super) fn run(path: &Path, args: &Args, settings: &Settings) -> Result<(), F
     let limit = (args.limit > 0).then_some(args.limit as usize);
     let mut windows = windows(&corpus, context, limit);
     windows.iter_mut().for_each(|window| window.label = label);
-    let baseline = args.baseline.as_deref().map(|train| learn(train, &model, args, settings)).transpose()?;
+    let baseline = match &args.baseline {
+        Some(path) => Some(text::baseline(path, model.tokenizer(), args.normalise)?),
+        None => text::shipped_baseline(&checkpoint, model.tokenizer())?,
+    };
+    if let (Some(path), Some(baseline)) = (&args.save_baseline, &baseline) {
+        output::put(path, &baseline.to_bytes(model.tokenizer().spec()))?;
+    }
     if limit.is_some_and(|limit| limit < corpus.characters()) {
         let said = format!("note: {} windows spread over {} characters are measured", windows.len(), corpus.characters());
         settings.talk(&format!("{said}; --limit 0 measures all"));
@@ -89,18 +97,15 @@ pub(super) fn run(path: &Path, args: &Args, settings: &Settings) -> Result<(), F
     output::data(table(&report, context, baseline).as_bytes())
 }
 
-/// The whole; token after token for writing from left to right, where the model has learned it.
+/// The whole, or token after token for writing from left to right, where the model has learned that; else the first size that it has.
 fn usual_block(model: &TextModel, bound: Bound) -> usize {
     let config = model.config();
-    let writes = config.process == (ProcessSpec::Masking {}) && config.blocks.iter().any(|block| block.size == 1 && block.share > 0.0);
-    if bound == Bound::LeftToRight && writes { 1 } else { 0 }
-}
-
-/// A 6-gram model of a training corpus, in the model's tokens.
-fn learn(train: &Path, model: &TextModel, args: &Args, settings: &Settings) -> Result<KneserNey, Failure> {
-    let corpus = Corpus::read(train, model.tokenizer(), args.normalise, None)?;
-    settings.explain(&format!("counting runs in {} tokens", corpus.tokens().len()));
-    Ok(KneserNey::learn(&corpus, model.tokenizer().classes(), KneserNey::ORDER)?)
+    let learned: Vec<usize> = config.blocks.iter().filter(|block| block.share > 0.0).map(|block| block.size % config.context).collect();
+    let wanted = usize::from(bound == Bound::LeftToRight);
+    if learned.contains(&wanted) || learned.contains(&0) {
+        return if learned.contains(&wanted) { wanted } else { 0 };
+    }
+    learned.first().copied().unwrap_or(0)
 }
 
 /// The same window under the 6-gram, which sees the tokens before it.

@@ -43,14 +43,32 @@ impl KneserNey {
         if let Some(token) = texts.iter().copied().flatten().map(|&token| token.into()).find(|&token| token >= classes as u64) {
             return Err(Error::Setting { name: "classes", reason: format!("should be more than {token}, a token of the corpus") });
         }
-        let bits = usize::BITS - (classes.max(2) - 1).leading_zeros();
+        let bits = bits(classes);
         let order = order.min((u64::BITS / bits) as usize);
-        let mut counts = vec![Counts::of(texts, order, bits)];
+        Ok(Self::with_longest(Counts::of(texts, order, bits), classes, order))
+    }
+
+    /// From counts of the longest runs; none when they have a token that is not among the classes, or too many.
+    pub(super) fn from_counts(counts: Counts, classes: usize, order: usize) -> Option<Self> {
+        let bits = bits(classes);
+        let fits = (1..=(u64::BITS / bits) as usize).contains(&order);
+        let token = |key: u64, at: usize| key >> (at as u32 * bits) & mask(1, bits);
+        let is_run = |&key: &u64| key & mask(order, bits) == key && (0..order).all(|at| token(key, at) < classes as u64);
+        (fits && counts.keys.iter().all(is_run)).then(|| Self::with_longest(counts, classes, order))
+    }
+
+    fn with_longest(longest: Counts, classes: usize, order: usize) -> Self {
+        let bits = bits(classes);
+        let mut counts = vec![longest];
         for length in (2..=order).rev() {
             counts.push(counts[counts.len() - 1].continued(length, bits));
         }
         let orders = counts.into_iter().rev().map(|counts| Order { discounts: discounts(counts.rare()), counts }).collect();
-        Ok(Self { classes, bits, orders })
+        Self { classes, bits, orders }
+    }
+
+    pub(super) fn longest(&self) -> Option<&Counts> {
+        self.orders.last().map(|order| &order.counts)
     }
 
     /// Tokens of the longest run, the predicted one included.
@@ -109,6 +127,11 @@ impl KneserNey {
         let term = |at: usize| -self.probability(&all[at.saturating_sub(self.order() - 1)..at], all[at]).ln();
         (before.len()..all.len()).map(term).sum()
     }
+}
+
+/// Bits that number so many classes.
+fn bits(classes: usize) -> u32 {
+    usize::BITS - (classes.max(2) - 1).leading_zeros()
 }
 
 impl Order {

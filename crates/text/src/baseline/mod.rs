@@ -3,5 +3,6 @@
 mod counts;
 mod fill;
 mod kneser_ney;
+mod table;
 
 pub use kneser_ney::KneserNey;

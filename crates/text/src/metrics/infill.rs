@@ -172,9 +172,12 @@ mod tests {
         assert_eq!((found.tasks, found.missing, found.hidden), (3, 1, 5));
         assert_eq!((found.accuracy, found.fixed_kept), (Some(0.4), Some(1.0)));
         assert!((found.exact - 1.0 / 3.0).abs() < 1e-12);
-        // A changed character, and one too many.
-        let found = scores(&tasks[..2], &[("1", "tha cat"), ("2", "doge")]);
-        assert_eq!((found.accuracy, found.fixed_kept, found.exact), (Some(1.0 / 3.0), Some(0.5), 0.0));
+        // A changed character outside the gaps, and a wrong one inside.
+        let found = scores(&tasks[..2], &[("1", "tha cat"), ("2", "bog")]);
+        assert_eq!((found.accuracy, found.fixed_kept, found.exact), (Some(2.0 / 3.0), Some(0.5), 0.0));
+        // One character too many.
+        let found = scores(&tasks[1..2], &[("2", "doge")]);
+        assert_eq!((found.accuracy, found.fixed_kept), (Some(0.0), Some(0.0)));
     }
 
     #[test]
