@@ -9,6 +9,7 @@ use std::{ops::ControlFlow, path::PathBuf};
 
 use langevin_engine::{Cancel, Checkpoint, Shard, sample, shard::Manifest};
 use langevin_text::{
+    Tokenizer,
     config::{Order, Remask, Sampling},
     model::TextModel,
     task::{
@@ -299,7 +300,7 @@ impl Run<'_> {
                 self.settings.talk(&format!("{:5}  {}", progress.evaluations, writer::one_line(&tokenizer.decode(progress.tokens))));
             }
             if self.args.stream {
-                stream(&tokenizer.decode(&progress.tokens[..progress.settled]), &mut told)?;
+                stream(tokenizer, &progress.tokens[..progress.settled], &mut told, false)?;
             }
             Ok(())
         };
@@ -318,7 +319,7 @@ impl Run<'_> {
             return Err(langevin_engine::Error::Interrupted { saved: None }.into());
         };
         if self.args.stream {
-            stream(&tokenizer.decode(&written.tokens), &mut told)?;
+            stream(tokenizer, &written.tokens, &mut told, true)?;
             output::data(b"\n")?;
         }
         Ok(written)
@@ -349,10 +350,15 @@ impl Run<'_> {
     }
 }
 
-/// Prints what is new of a settled text. Half a character of several bytes waits for the other half.
-fn stream(text: &str, told: &mut usize) -> Result<(), Failure> {
-    let whole = text.trim_end_matches(char::REPLACEMENT_CHARACTER);
-    let new = whole.get(*told..).unwrap_or_default();
-    *told = whole.len().max(*told);
-    if new.is_empty() { Ok(()) } else { output::data(new.as_bytes()) }
+/// Prints what is new of a settled text. Part of a character of several bytes waits for the rest.
+fn stream(tokenizer: &Tokenizer, settled: &[u32], told: &mut usize, is_last: bool) -> Result<(), Failure> {
+    /// Tokens that a character takes at most: more of them are no character at all.
+    const LONGEST: usize = 4;
+    let new = settled.get(*told..).unwrap_or_default();
+    let text = tokenizer.decode(new);
+    if new.is_empty() || (!is_last && new.len() < LONGEST && text.ends_with(char::REPLACEMENT_CHARACTER)) {
+        return Ok(());
+    }
+    *told = settled.len();
+    output::data(text.as_bytes())
 }

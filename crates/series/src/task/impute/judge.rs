@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// Independent cells that a gap counts for.
-const PER_GAP: f64 = 12.0;
+const PER_GAP: f64 = 6.0;
 /// Held-out cells below which gaps of a length are filled as all are.
 const FEW: usize = 30;
 /// By how much of the CRPS a method has to be better than the anchor to be used in its place.
