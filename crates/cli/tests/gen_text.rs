@@ -222,6 +222,44 @@ fn run_with_stdin(args: &[&str], bytes: &[u8]) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
+/// Chains of classes and models of one block only write, fill and edit, too; what they cannot do they say.
+#[test]
+fn other_processes_write_as_well() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| text(&folder.path().join(name)).to_owned();
+    let whole = "blocks = [{ size = 0, share = 1 }]";
+    let config = CONFIG.replace("blocks = [{ size = 0, share = 0.5 }, { size = 1, share = 0.2 }, { size = 4, share = 0.3 }]", whole);
+    fs::write(at("a.txt"), "the cat sat on the mat\n").unwrap();
+    for (kernel, config) in [("uniform", &config), ("absorbing", &config), ("autoregressive", &CONFIG.to_owned())] {
+        fs::write(at("c.toml"), config.replace("steps = 60", "steps = 4").replace("validate_every = 30", "validate_every = 4")).unwrap();
+        let (corpus, run) = (RHYMES.at("corpus"), at(kernel));
+        let chain = if kernel == "autoregressive" { &[][..] } else { &["--chain-steps", "20"] };
+        let train = ["train", "text", "--corpus", text(&corpus), "--config", &at("c.toml"), "-o", &run, "--quiet", "--kernel", kernel];
+        done(&[&train[..], chain].concat());
+        let model = at(&format!("{kernel}/model.safetensors"));
+        for (args, length) in
+            [(&["--length", "70", "--prompt", "the cat"][..], 70), (&["--infill", "th__cat"], 7), (&["--edit", &at("a.txt")], 22)]
+        {
+            let args = with(&model, &[args, &["--quiet", "--steps", "7"]].concat());
+            let out = done(&args).stdout;
+            assert_eq!(out, done(&args).stdout);
+            assert!(out.trim_end_matches('\n').len() == length && !out.contains('_'), "{args:?}: {out}");
+            assert!(length == 22 || out.starts_with("th"), "{args:?}: {out}");
+        }
+        if kernel != "autoregressive" {
+            for (args, words) in [
+                (&["--infill", "a[MASK]b"], "known length"),
+                (&["--fix", &at("a.txt")], "chain"),
+                (&["--steps", "auto"], "chain"),
+                (&["--block", "4"], "full"),
+            ] {
+                let run = langevin(&with(&model, args));
+                assert!(run.code == 1 && run.stderr.contains(words), "{args:?}: {}", run.stderr);
+            }
+        }
+    }
+}
+
 #[test]
 fn wrong_requests_are_explained_and_leave_nothing() {
     let folder = tempfile::tempdir().unwrap();

@@ -100,7 +100,8 @@ impl Manifest {
     pub fn join_order(parts: &[Self]) -> Result<Vec<usize>> {
         let first = parts.first().ok_or_else(|| Error::Shard("there are no parts to join".to_owned()))?;
         let mut order: Vec<usize> = (0..parts.len()).collect();
-        order.sort_by_key(|&k| parts[k].first);
+        // Parts of a short job may be empty.
+        order.sort_by_key(|&k| (parts[k].first, parts[k].end));
         let mut next = 0;
         for &k in &order {
             let part = &parts[k];
@@ -163,6 +164,8 @@ mod tests {
     #[test]
     fn joins_in_row_order_and_names_gaps() {
         assert_eq!(Manifest::join_order(&[manifest(5, 10), manifest(0, 5)]).expect("complete"), [1, 0]);
+        // Parts without rows stand before the one that begins where they do.
+        assert_eq!(Manifest::join_order(&[manifest(0, 10), manifest(0, 0), manifest(10, 10)]).expect("complete"), [1, 0, 2]);
         assert!(Manifest::join_order(&[manifest(0, 5)]).expect_err("gap").to_string().contains("5..10"));
         assert!(Manifest::join_order(&[manifest(0, 6), manifest(5, 10)]).is_err());
         assert!(Manifest::join_order(&[manifest(0, 5), Manifest { seed: 9, ..manifest(5, 10) }]).is_err());

@@ -89,6 +89,59 @@ fn it_beats_every_simple_method_on_a_plant() {
     }
 }
 
+/// Short series whose levels differ much more than their rows do.
+fn panel(sites: usize, rows: usize) -> Vec<Frame> {
+    let noise = |k: usize| ((k.wrapping_mul(2_654_435_761) >> 7) % 10_007) as f64 / 10_007.0 - 0.5;
+    let series = |site: usize| {
+        let level = 20.0 * noise(site + 77);
+        let column = |salt: usize| (0..rows).map(|t| level + noise(salt + site * rows + t)).collect::<Vec<_>>();
+        Frame {
+            names: ["x", "y"].map(str::to_owned).to_vec().into(),
+            positions: (0..rows).map(|t| t as f64).collect(),
+            values: vec![column(1_000_000), column(2_000_000)],
+        }
+    };
+    (0..sites).map(series).collect()
+}
+
+#[test]
+fn series_of_a_panel_keep_their_levels_and_tell_how_wrong_they_are() {
+    let truth = panel(60, 40);
+    let masked: Vec<Frame> = (truth.iter().zip(0..))
+        .map(|(frame, n)| {
+            let mask = Pattern::Blackouts { share: 0.3, length: 6 }.mask(40, 2, Philox::new(n), 0, 0);
+            let hide = |(v, m): (&Vec<f64>, &Vec<bool>)| v.iter().zip(m).map(|(&v, &h)| if h { f64::NAN } else { v }).collect();
+            Frame { values: frame.values.iter().zip(&mask).map(hide).collect(), ..frame.clone() }
+        })
+        .collect();
+    let (anchor, trial) = Anchor::fit(&masked, &Settings { periods: Vec::new(), ..settings() }).expect("fits");
+    let (mut own, mut lines, mut ratios, mut count) = (0.0, 0.0, 0.0, 0.0);
+    for (truth, masked) in truth.iter().zip(&masked) {
+        let (anchored, line) = (anchor.apply(masked), anchor.simple(masked, Simple::Linear));
+        let scaled = anchor.scaler().forward(truth);
+        for (c, r) in (0..2).flat_map(|c| (0..40).map(move |r| (c, r))).filter(|&(c, r)| masked.values[c][r].is_nan()) {
+            let error = (anchored.mean[c][r] - scaled[c][r]).abs();
+            own += error;
+            lines += (line[c][r] - scaled[c][r]).abs();
+            ratios += error / anchored.scale[c][r];
+            count += 1.0;
+        }
+    }
+    // Rows of a series are white noise around its level: its mean is the best there is, and lines are worse by about a fifth.
+    assert!(own < 0.92 * lines, "{own} against {lines}");
+    assert!((0.65..1.0).contains(&(ratios / count)), "mean ratio {}", ratios / count);
+    // The trial was as right about itself: both halves learned from the other one.
+    let (mut sum, mut hidden) = (0.0, 0.0);
+    for (n, frame) in masked.iter().enumerate() {
+        let scaled = anchor.scaler().forward(frame);
+        for (c, r) in (0..2).flat_map(|c| (0..40).map(move |r| (c, r))).filter(|&(c, r)| trial.hidden[n][c][r]) {
+            sum += (trial.anchored[n].mean[c][r] - scaled[c][r]).abs() / trial.anchored[n].scale[c][r];
+            hidden += 1.0;
+        }
+    }
+    assert!((0.6..1.05).contains(&(sum / hidden)), "mean ratio of the trial {}", sum / hidden);
+}
+
 #[test]
 fn the_order_of_columns_changes_nothing() {
     let masked = punched(&plant(700), Pattern::Points { share: 0.3 });

@@ -63,7 +63,8 @@ fn memory_does_not_grow_with_the_file() {
         let start = Instant::now();
         let target: Box<dyn io::Write> =
             if sink { Box::new(io::sink()) } else { Box::new(BufWriter::new(File::create(folder.path().join("out.csv")).unwrap())) };
-        let mut writer = Writer::create(&table, target, WriteOptions { quantiles: levels.clone(), mask: false }).unwrap();
+        let mut writer =
+            Writer::create(&table, target, WriteOptions { quantiles: levels.clone(), mask: false, ..WriteOptions::default() }).unwrap();
         for block in table.blocks().unwrap() {
             let block = block.unwrap();
             let mut fills = Fills::none(&block, levels.len());

@@ -41,7 +41,7 @@ fn fill(
 
 #[track_caller]
 fn gives(text: &str, read: &ReadOptions, quantiles: &[f64], wanted: &str) -> Written {
-    let write = WriteOptions { quantiles: quantiles.to_vec(), mask: false };
+    let write = WriteOptions { quantiles: quantiles.to_vec(), mask: false, ..WriteOptions::default() };
     let (out, written, _) = fill(text.as_bytes(), read, &write, |b, k, row, level| {
         b.frame.positions[b.core.start + row] + 10.0 * k as f64 + [0.0, -0.25, 0.25][level.min(2)]
     });
@@ -70,9 +70,11 @@ fn quantiles_are_added_behind() {
     let mut file = NamedTempFile::new().unwrap();
     file.write_all(b"date,a,a_q05\n2020-01-01,1,2\n").unwrap();
     let table = Table::open(file.path(), &ReadOptions::default()).unwrap();
-    let error = Writer::create(&table, Vec::new(), WriteOptions { quantiles: vec![0.05], mask: false }).unwrap_err().to_string();
+    let error = Writer::create(&table, Vec::new(), WriteOptions { quantiles: vec![0.05], mask: false, ..WriteOptions::default() })
+        .unwrap_err()
+        .to_string();
     assert!(error.contains("'a_q05'"), "{error}");
-    assert!(Writer::create(&table, Vec::new(), WriteOptions { quantiles: vec![1.0], mask: false }).is_err());
+    assert!(Writer::create(&table, Vec::new(), WriteOptions { quantiles: vec![1.0], mask: false, ..WriteOptions::default() }).is_err());
 }
 
 #[test]
@@ -252,7 +254,7 @@ proptest! {
     fn what_was_observed_stays(wild in wild(), quantiles: bool) {
         let text = wild.text();
         let levels = if quantiles { vec![0.05, 0.95] } else { Vec::new() };
-        let write = WriteOptions { quantiles: levels.clone(), mask: false };
+        let write = WriteOptions { quantiles: levels.clone(), mask: false, ..WriteOptions::default() };
         let (out, written, _) = fill(&text, &ReadOptions::default(), &write, |b, k, row, level| {
             1000.0 * k as f64 + b.frame.positions[b.core.start + row] + level as f64 / 4.0
         });

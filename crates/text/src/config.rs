@@ -68,6 +68,9 @@ pub struct BlockShare {
     pub share: f64,
 }
 
+/// Most steps of a context: more than it has tokens, so that they appear one at a time.
+pub const MOST_STEPS: usize = 100_000;
+
 /// How a text is sampled.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -219,7 +222,7 @@ impl Sampling {
         let wrong = |name: &'static str, range: &str, value: f64| {
             Err(Error::Setting { name, reason: format!("should be {range}, but is {value}") })
         };
-        within("steps", self.steps, 0, 100_000)?;
+        within("steps", self.steps, 0, MOST_STEPS)?;
         let is_within = |value: f64, most: f64| (0.0..=most).contains(&value);
         if !is_within(self.temperature, 100.0) {
             return wrong("temperature", "0 to 100", self.temperature);

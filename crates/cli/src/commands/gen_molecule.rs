@@ -12,7 +12,7 @@ use langevin_molecule::{
     Molecule, Point,
     geometry::{BoundsTable, SymmetricRmsd},
     io::{Columns, Entry, without_hydrogens, write_xyz},
-    task::{Conformer, Diffusion, Draw, Generation, Job, Published, Request, Trajectory, denovo::DenovoReport, geodiff::Method},
+    task::{Conformer, Diffusion, Draw, Generation, Job, Published, Request, Trajectory, denovo::DenovoReport, geodiff::Method, spread},
 };
 use langevin_nn::Sampler as _;
 use serde::Serialize;
@@ -80,6 +80,10 @@ pub(crate) struct Args {
     /// Times that a conformer which fails a check is drawn again [default: 5; of GeoDiff 0]
     #[arg(long, value_name = "N", value_parser = values::whole(0..=1000))]
     retry: Option<u32>,
+    /// Conformers drawn for each but the first, of which the one farthest from those before is kept [default: 1 for stiff molecules to 3 for
+    /// flexible ones; of GeoDiff 1]
+    #[arg(long, value_name = "N", value_parser = values::whole(1..=100))]
+    candidates: Option<u32>,
     /// Strength with which conformers keep apart
     #[arg(long, value_name = "W", default_value = "0", value_parser = values::number(0.0..=10.0))]
     diversity: f64,
@@ -134,6 +138,7 @@ struct Effective {
     retry: u32,
     stereo: Stereo,
     diversity: f64,
+    candidates: Option<u32>,
     max_rmsd_dup: Option<f64>,
     no_h: bool,
     held: Option<(Vec<usize>, Vec<Point>)>,
@@ -199,7 +204,13 @@ pub(super) fn run(args: &Args, settings: &Settings) -> Result<(), Failure> {
             settings.explain(&run.explain());
             let level = level(args.level.as_deref(), &model.config.levels)?;
             let draw = Diffusion { model, run: &run, level };
-            let told = Told { level: model.config.levels[level].clone(), sampling: to_json(&sampling)?, relax: Relax::Bounds, retry: 5 };
+            let told = Told {
+                level: model.config.levels[level].clone(),
+                sampling: to_json(&sampling)?,
+                relax: Relax::Bounds,
+                retry: 5,
+                candidates: None,
+            };
             drive(args, settings, &draw, model.bounds(), &checkpoint, told, (seed, held, format, source, cancel, device))
         }
         Opened::GeoDiff(model) => {
@@ -214,7 +225,7 @@ pub(super) fn run(args: &Args, settings: &Settings) -> Result<(), Failure> {
             let steps = args.sampling.steps.map_or_else(|| model.steps(), |n| n as usize);
             let draw = Published { model, method, steps };
             let sampling = serde_json::json!({ "method": args.sampling.solver.as_deref().unwrap_or("langevin"), "steps": steps });
-            let told = Told { level: String::new(), sampling, relax: Relax::None, retry: 0 };
+            let told = Told { level: String::new(), sampling, relax: Relax::None, retry: 0, candidates: Some(1) };
             drive(args, settings, &draw, &BoundsTable::default(), &checkpoint, told, (seed, held, format, source, cancel, device))
         }
     }
@@ -227,6 +238,7 @@ struct Told {
     /// What is done when the user does not say.
     relax: Relax,
     retry: u32,
+    candidates: Option<u32>,
 }
 
 /// What was read off the command line: seed, atoms to hold, form of the output, molecules, interruption, device.
@@ -261,6 +273,7 @@ fn drive(
         relax: if relax == Relax::Bounds { RELAX_STEPS } else { 0 },
         guided: relax == Relax::Bounds,
         diversity: args.diversity,
+        candidates: args.candidates.or(told.candidates),
     };
     let effective = Effective {
         version: env!("CARGO_PKG_VERSION"),
@@ -275,6 +288,7 @@ fn drive(
         retry: request.retry,
         stereo: args.stereo,
         diversity: args.diversity,
+        candidates: request.candidates,
         max_rmsd_dup: args.max_rmsd_dup,
         no_h: args.no_h,
         held,
@@ -387,8 +401,14 @@ impl Run<'_> {
             let conformer = conformer?;
             of_jobs[conformer.job].push(conformer);
         }
-        for (item, conformers) in told.iter().zip(of_jobs) {
-            self.write(item, conformers, writer, tally)?;
+        // Each job's conformers are taken by the one worker that compares them.
+        let of_jobs: Vec<_> = of_jobs.into_iter().map(|conformers| std::sync::Mutex::new(Some(conformers))).collect();
+        let kept = self.workers.map(jobs.len(), |k| {
+            let conformers = of_jobs[k].lock().ok()?.take()?;
+            Some(spread(&jobs[k], generation.candidates(&jobs[k]) as usize, conformers))
+        });
+        for (item, conformers) in told.iter().zip(kept) {
+            self.write(item, conformers.unwrap_or_default(), writer, tally)?;
         }
         Ok(())
     }

@@ -9,11 +9,12 @@ use std::{ops::ControlFlow, path::PathBuf};
 
 use langevin_engine::{Cancel, Checkpoint, Shard, sample, shard::Manifest};
 use langevin_text::{
+    Tokenizer,
     config::{Order, Remask, Sampling},
     model::TextModel,
     task::{
         infill,
-        sample::{Progress, Request, Writing, Written},
+        sample::{Predict, Progress, Request, Writing, Written},
     },
 };
 use serde::Serialize;
@@ -139,7 +140,7 @@ impl MethodArgs {
         let of_model = model.config().sampling;
         let mut sampling = match source {
             Source::Fresh { .. } => of_model,
-            Source::Template(_) | Source::Jsonl(_) => infill::filling(of_model),
+            Source::Template(_) | Source::Jsonl(_) => infill::filling(model.config()),
             // What is right of a hidden token is known, too.
             Source::Edit { .. } => Sampling { block: 0, ..of_model },
         };
@@ -147,7 +148,10 @@ impl MethodArgs {
         sampling.entropy_bound = self.entropy_bound.unwrap_or(sampling.entropy_bound);
         sampling.temperature = self.temperature.unwrap_or(sampling.temperature);
         sampling.top_p = self.top_p.unwrap_or(sampling.top_p);
-        sampling.block = self.block.unwrap_or(sampling.block);
+        // A model that has learned blocks only writes in these, whatever is to be written.
+        let learned = Predict::blocks(model);
+        let known = if learned.contains(&sampling.block) { sampling.block } else { learned.first().copied().unwrap_or_default() };
+        sampling.block = self.block.unwrap_or(known);
         sampling.remask_share = self.remask_share.unwrap_or(sampling.remask_share);
         sampling.order = match self.order {
             Some(OrderArg::Random) => Order::Random,
@@ -296,7 +300,7 @@ impl Run<'_> {
                 self.settings.talk(&format!("{:5}  {}", progress.evaluations, writer::one_line(&tokenizer.decode(progress.tokens))));
             }
             if self.args.stream {
-                stream(&tokenizer.decode(&progress.tokens[..progress.settled]), &mut told)?;
+                stream(tokenizer, &progress.tokens[..progress.settled], &mut told, false)?;
             }
             Ok(())
         };
@@ -315,7 +319,7 @@ impl Run<'_> {
             return Err(langevin_engine::Error::Interrupted { saved: None }.into());
         };
         if self.args.stream {
-            stream(&tokenizer.decode(&written.tokens), &mut told)?;
+            stream(tokenizer, &written.tokens, &mut told, true)?;
             output::data(b"\n")?;
         }
         Ok(written)
@@ -346,10 +350,15 @@ impl Run<'_> {
     }
 }
 
-/// Prints what is new of a settled text. Half a character of several bytes waits for the other half.
-fn stream(text: &str, told: &mut usize) -> Result<(), Failure> {
-    let whole = text.trim_end_matches(char::REPLACEMENT_CHARACTER);
-    let new = whole.get(*told..).unwrap_or_default();
-    *told = whole.len().max(*told);
-    if new.is_empty() { Ok(()) } else { output::data(new.as_bytes()) }
+/// Prints what is new of a settled text. Part of a character of several bytes waits for the rest.
+fn stream(tokenizer: &Tokenizer, settled: &[u32], told: &mut usize, is_last: bool) -> Result<(), Failure> {
+    /// Tokens that a character takes at most: more of them are no character at all.
+    const LONGEST: usize = 4;
+    let new = settled.get(*told..).unwrap_or_default();
+    let text = tokenizer.decode(new);
+    if new.is_empty() || (!is_last && new.len() < LONGEST && text.ends_with(char::REPLACEMENT_CHARACTER)) {
+        return Ok(());
+    }
+    *told = settled.len();
+    output::data(text.as_bytes())
 }

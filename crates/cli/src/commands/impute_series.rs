@@ -2,6 +2,7 @@
 
 mod filler;
 mod outputs;
+mod part;
 mod summary;
 mod table;
 
@@ -10,6 +11,7 @@ use std::{
     time::Instant,
 };
 
+use langevin_engine::Shard;
 use langevin_series::{
     io::{Block, Fills, Table, WriteOptions, Writer, Written},
     report::{self, CheckpointName, Report, Seconds},
@@ -17,7 +19,7 @@ use langevin_series::{
 };
 
 use crate::{
-    args::{SeedArg, WriteArgs},
+    args::{SeedArg, ShardArg, WriteArgs},
     output::{self, Stream},
     report::Failure,
     sampling::SamplingArgs,
@@ -27,6 +29,7 @@ use crate::{
 };
 use filler::{Drawing, Filler};
 use outputs::{Picture, SamplesOut};
+use part::Part;
 use summary::{columns, plain_report, tell};
 use table::{BoundsArg, MaxGap, TableArgs};
 
@@ -77,13 +80,13 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,
     /// File for a picture of the gaps (.svg)
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", conflicts_with = "shard")]
     plot: Option<PathBuf>,
     /// File for the sample paths of every hole: row,column,s0,s1,...
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", conflicts_with = "shard")]
     samples_out: Option<PathBuf>,
     /// File for a table that says 1 where a number was filled in and 0 where one was observed
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", conflicts_with = "shard")]
     mask_out: Option<PathBuf>,
     /// Trained model: a shipped name or a file
     #[arg(long, value_name = "NAME|FILE", default_value = series::MODEL)]
@@ -95,6 +98,8 @@ pub(crate) struct Args {
     sampling: SamplingArgs,
     #[command(flatten)]
     seed: SeedArg,
+    #[command(flatten)]
+    shard: ShardArg,
     #[command(flatten)]
     write: WriteArgs,
 }
@@ -137,7 +142,8 @@ pub(super) fn run(args: &Args, settings: &Settings) -> Result<(), Failure> {
         settings.explain(&format!("left as they are: {}", left_alone.join(", ")));
     }
     if nothing_to_do(args, &table) {
-        return copied(args, settings, &table, seed, seconds);
+        let part = Part::of(args, &table, None)?;
+        return if part.is_done(args)? { already(settings) } else { copied(args, settings, &table, &part, seed, seconds) };
     }
 
     let opened = if args.method.draws() { Some(series::open(&args.checkpoint, &device)?) } else { None };
@@ -176,10 +182,16 @@ pub(super) fn run(args: &Args, settings: &Settings) -> Result<(), Failure> {
         periods: table.calendar().seasons().into_iter().map(|(_, rows)| rows.round() as usize).filter(|&p| p >= 2).collect(),
         seed,
     };
+    let hash = opened.as_ref().map_or("", |(_, checkpoint)| checkpoint.hash.as_str());
+    let part = Part::of(args, &table, Some((&imputing, hash)))?;
+    let longest = imputing.longest.unwrap_or(0);
     let csdi = csdi.map(|model| filler::csdi(model, args.repaint, &args.sampling, &table, imputing.clone())).transpose()?;
     if args.write.dry_run {
         settings.talk(&format!("{} rows, {} holes in {} columns", profile.rows, profile.missing(), table.names().len()));
         return output::json(profile);
+    }
+    if part.is_done(args)? {
+        return already(settings);
     }
     let drawing = Drawing { settings, workers: settings.workers()?, cancel };
     let fitting = Instant::now();
@@ -196,7 +208,7 @@ pub(super) fn run(args: &Args, settings: &Settings) -> Result<(), Failure> {
     seconds.fit = fitting.elapsed().as_secs_f64();
 
     let filling = Instant::now();
-    let written = fill(args, &table, &filler, &levels, &drawing)?;
+    let written = fill(args, &Pass { table: &table, part: &part, levels: &levels, longest }, &filler, &drawing)?;
     seconds.fill = filling.elapsed().as_secs_f64();
     seconds.total = started.elapsed().as_secs_f64();
     let report = Report {
@@ -241,7 +253,10 @@ fn claim(args: &Args) -> Result<(), Failure> {
             return Err(Failure::usage("output", format!("{} is named for two outputs", path.display())).help("give each its own name"));
         }
         seen.push(place);
-        output::claim(path, args.write.force)?;
+        // A part that is there already may be the one that is asked for.
+        if path != &args.output || args.shard.part() == Shard::WHOLE {
+            output::claim(path, args.write.force)?;
+        }
     }
     Ok(())
 }
@@ -259,8 +274,19 @@ fn nothing_to_do(args: &Args, table: &Table) -> bool {
     table.profile().missing() == 0 && args.table.forecast() == 0 && args.quantiles.is_empty() && !beside && !args.write.dry_run
 }
 
-/// Pass 2: every block filled and written.
-fn fill(args: &Args, table: &Table, filler: &Filler<'_>, levels: &[f64], drawing: &Drawing<'_>) -> Result<Written, Failure> {
+/// What pass 2 goes through.
+struct Pass<'a> {
+    table: &'a Table,
+    part: &'a Part,
+    /// Levels that are worked out.
+    levels: &'a [f64],
+    /// Longest gap that is filled, in rows; 0 for any.
+    longest: usize,
+}
+
+/// Pass 2: every block of the part filled and written.
+fn fill(args: &Args, pass: &Pass<'_>, filler: &Filler<'_>, drawing: &Drawing<'_>) -> Result<Written, Failure> {
+    let &Pass { table, part, levels, longest } = pass;
     let mut stream = Stream::start(&args.output)?;
     let mut mask = args.mask_out.as_deref().map(Stream::start).transpose()?;
     let mut samples = args.samples_out.as_deref().map(|path| SamplesOut::start(path, args.samples as usize, table)).transpose()?;
@@ -269,11 +295,19 @@ fn fill(args: &Args, table: &Table, filler: &Filler<'_>, levels: &[f64], drawing
     let mut wanted = args.quantiles.clone();
     wanted.sort_by(f64::total_cmp);
     wanted.dedup();
-    let mut writer = Writer::create(table, &mut stream, WriteOptions { quantiles: wanted.clone(), mask: false })?;
+    let mut writer =
+        Writer::create(table, &mut stream, WriteOptions { quantiles: wanted.clone(), mask: false, continues: part.continues() })?;
     let mut masks =
-        mask.as_mut().map(|mask| Writer::create(table, mask, WriteOptions { quantiles: Vec::new(), mask: true })).transpose()?;
-    for block in table.blocks()? {
+        mask.as_mut().map(|mask| Writer::create(table, mask, WriteOptions { mask: true, ..WriteOptions::default() })).transpose()?;
+    for block in table.blocks_with(longest)? {
         let block: Block = block?;
+        if block.index < part.blocks.start {
+            writer.skip(&block);
+            continue;
+        }
+        if block.index >= part.blocks.end {
+            break;
+        }
         let filled = filler.fill(&block, samples.is_some(), drawing)?;
         if let Some(samples) = &mut samples {
             samples.block(&block, &filled)?;
@@ -299,6 +333,7 @@ fn fill(args: &Args, table: &Table, filler: &Filler<'_>, levels: &[f64], drawing
     stream.finish()?;
     mask.map(Stream::finish).transpose()?;
     samples.map(SamplesOut::finish).transpose()?;
+    part.finish()?;
     Ok(written)
 }
 
@@ -306,13 +341,22 @@ fn title(args: &Args) -> String {
     args.input.file_name().map_or_else(|| "stdin".to_owned(), |name| name.to_string_lossy().into_owned())
 }
 
-/// A table without holes goes out as it came in.
-fn copied(args: &Args, settings: &Settings, table: &Table, seed: u64, mut seconds: Seconds) -> Result<(), Failure> {
+/// A table without holes goes out as it came in, whole in one part.
+fn copied(args: &Args, settings: &Settings, table: &Table, part: &Part, seed: u64, mut seconds: Seconds) -> Result<(), Failure> {
     let mut stream = Stream::start(&args.output)?;
-    table.copy(&mut stream)?;
+    if !part.blocks.is_empty() {
+        table.copy(&mut stream)?;
+    }
     stream.finish()?;
+    part.finish()?;
     seconds.total = seconds.read;
     let columns = table.names().len();
     let written = Written { filled: vec![0; columns], left: vec![0; columns], added: 0 };
     tell(args, settings, &plain_report(args, table, seed, seconds, Vec::new(), &written))
+}
+
+/// The part that is asked for was made before.
+fn already(settings: &Settings) -> Result<(), Failure> {
+    settings.talk("this part is already there");
+    Ok(())
 }

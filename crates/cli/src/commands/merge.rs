@@ -56,10 +56,11 @@ fn read(part: &Path) -> Result<Manifest, Failure> {
     serde_json::from_str(&text).map_err(|e| Failure::data("shard", format!("{} is no mark of a part", path.display())).because(e))
 }
 
-/// Copies a part, unpacked; the header of a table is written once.
+/// Copies a part, unpacked; the header of a table of molecules is written once.
 fn copy(part: &Path, later: bool, sink: &mut Sink<Stream>, to: &Path) -> Result<(), Failure> {
-    File::open(part).map_err(|e| Failure::io(part, e))?;
-    let mut reader: Box<dyn BufRead> = Box::new(BufReader::new(Lines::open(part)?.into_reader().0));
+    let mut plain = BufReader::new(File::open(part).map_err(|e| Failure::io(part, e))?);
+    let packed = plain.fill_buf().map_err(|e| Failure::io(part, e))?.starts_with(&[0x1f, 0x8b]);
+    let mut reader: Box<dyn BufRead> = if packed { Box::new(BufReader::new(Lines::open(part)?.into_reader().0)) } else { Box::new(plain) };
     let mut buffer = Vec::new();
     if later {
         let mut first = Vec::new();

@@ -11,7 +11,8 @@ use super::{
     steer::{Held, Steer, Trajectory},
 };
 use crate::{
-    Centre, DoubleBond, Error, Molecule, Point, Result,
+    Bond, Centre, DoubleBond, Element, Error, Molecule, Point, Result,
+    chem::Rings,
     features::Features,
     geometry::{BoundsTable, Checker, Restraints, Validity, pack},
 };
@@ -113,6 +114,8 @@ pub struct Request {
     pub guided: bool,
     /// Strength with which conformers keep apart.
     pub diversity: f64,
+    /// Conformers drawn for each but the first, of which [`spread`](super::spread()) keeps one; by the molecule's flexibility when not said.
+    pub candidates: Option<u32>,
 }
 
 /// One molecule to make conformers of.
@@ -123,6 +126,8 @@ pub struct Job {
     /// Its noise: molecules given by the same string have the same conformers, wherever they stand.
     key: u64,
     fragments: Vec<Fragment>,
+    /// Conformers that are worth drawing for each but the first.
+    candidates: u32,
 }
 
 #[derive(Debug)]
@@ -163,7 +168,27 @@ impl Job {
                 atoms,
             }
         });
-        Ok(Self { key: hash(text), fragments: fragments.collect(), molecule })
+        // Held atoms are there to be worked on, not to be surveyed.
+        let candidates = if held.is_some() { 1 } else { candidates(rotors(&molecule)) };
+        Ok(Self { key: hash(text), fragments: fragments.collect(), candidates, molecule })
+    }
+}
+
+/// Bonds between heavy atoms about which the molecule turns: single, in no ring, neither end a tip.
+fn rotors(molecule: &Molecule) -> usize {
+    let (adjacency, rings) = (molecule.adjacency(), Rings::new(molecule));
+    let heavy = |a: usize| molecule.atoms[a].element != Element::H;
+    let is_inner = |a: usize| heavy(a) && adjacency[a].iter().filter(|(n, _)| heavy(*n)).count() > 1;
+    let turns = |(k, bond): &(usize, &Bond)| bond.order == 1 && rings.of_bond(*k).is_empty() && bond.atoms.iter().all(|&a| is_inner(a));
+    molecule.bonds.iter().enumerate().filter(turns).count()
+}
+
+/// Candidates by the number of rotors: a stiff molecule has few minima, which are found anyway.
+const fn candidates(rotors: usize) -> u32 {
+    match rotors {
+        0 | 1 => 1,
+        2 | 3 => 2,
+        _ => 3,
     }
 }
 
@@ -177,7 +202,7 @@ fn part(molecule: &Molecule, atoms: &[usize]) -> Molecule {
     let doubles = molecule.double_bonds.iter().filter(|d| inside(d.atoms[0]));
     Molecule {
         atoms: atoms.iter().map(|&a| molecule.atoms[a]).collect(),
-        bonds: bonds.map(|b| crate::Bond { atoms: b.atoms.map(|a| of[a]), ..*b }).collect(),
+        bonds: bonds.map(|b| Bond { atoms: b.atoms.map(|a| of[a]), ..*b }).collect(),
         centres: centres
             .map(|c| Centre { atom: of[c.atom], neighbours: c.neighbours.iter().map(|&a| of[a]).collect(), positive: c.positive })
             .collect(),
@@ -240,8 +265,18 @@ impl<'a> Generation<'a> {
         0..self.jobs.len() as u32 * self.rows_of_one()
     }
 
+    /// Conformers of a job that are drawn for each that is kept but the first.
+    pub fn candidates(&self, job: &Job) -> u32 {
+        self.request.candidates.unwrap_or(job.candidates)
+    }
+
+    /// Conformers that are drawn of a job: the first, and candidates for each other.
+    fn drawn(&self, job: &Job) -> u32 {
+        1 + self.request.n.saturating_sub(1).saturating_mul(self.candidates(job))
+    }
+
     fn rows_of_one(&self) -> u32 {
-        self.request.n.div_ceil(MICRO_BATCH) * MICRO_BATCH
+        self.jobs.iter().map(|job| self.drawn(job)).max().unwrap_or(0).div_ceil(MICRO_BATCH) * MICRO_BATCH
     }
 
     /// Job and conformer of a row.
@@ -289,7 +324,7 @@ impl<'a> Generation<'a> {
                 }
             }
             // Rows beyond the wanted ones do not ask for another draw.
-            let wanted = samples.clone().zip(&best).filter(|(sample, _)| *sample < self.request.n);
+            let wanted = samples.clone().zip(&best).filter(|(sample, _)| *sample < self.drawn(job));
             if wanted.filter_map(|(_, slot)| slot.as_ref()).all(|(drawn, _)| drawn.validity.valid()) {
                 break;
             }
@@ -321,6 +356,9 @@ impl Sampler for Generation<'_> {
         let job = &self.jobs[job];
         let samples = first..first + rows.len() as u32;
         let mut of_rows: Vec<Self::Raw> = samples.clone().map(|_| Ok(Vec::new())).collect();
+        if first >= self.drawn(job) {
+            return ControlFlow::Continue(of_rows);
+        }
         for number in 0..job.fragments.len() as u32 {
             match self.draw(job, number, samples.clone(), observe) {
                 Ok(ControlFlow::Break(())) => return ControlFlow::Break(()),
@@ -343,7 +381,7 @@ impl Sampler for Generation<'_> {
 
     fn finish(&self, row: u32, raw: Self::Raw) -> Self::Item {
         let (job, index) = self.place(row);
-        if index >= self.request.n {
+        if index >= self.drawn(&self.jobs[job]) {
             return None;
         }
         Some(raw.map(|parts| {

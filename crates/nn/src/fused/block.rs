@@ -2,7 +2,7 @@
 //!
 //! Under autodiff and on other devices the block is composed from the other fused operations.
 
-use std::cell::RefCell;
+use std::{borrow::Cow, cell::RefCell};
 
 use burn::{
     backend::{DispatchTensor, flex::FlexTensor},
@@ -13,15 +13,20 @@ use burn::{
 use super::{
     activation::Activation,
     attention::{self, check, forwards, hidden, self_attention},
-    gemm::{Place, Right},
-    host::{self, contiguous, each, owned, plain, shape, values},
-    linear::{add_bias, linear, linear_activated, linear_added, matrix},
+    gemm::Right,
+    host::{self, each, into_plain, owned, plain, shape, values},
+    linear::{linear, linear_activated, linear_added, place},
     norm::{Affine, Norm, Rows},
     tiles::Configured,
 };
 
 /// Rows that one part makes: whole items, as many as fit. Longer items are left to the single operations, which cut them.
 const ROWS: usize = 256;
+
+/// Items of `rows` rows that one part makes.
+fn items(rows: usize) -> usize {
+    (ROWS / rows).max(1)
+}
 
 /// The layers of a pre-norm transformer block (Vaswani et al. 2017; norms first as in Xiong et al. 2020, arXiv:2002.04745):
 /// `x += mix(attention(attend(norm(x)))); x += contract(activation(expand(norm(x))))`.
@@ -55,32 +60,28 @@ impl Block<'_> {
         if x.is_autodiff() || batch * rows * width == 0 || rows > ROWS {
             return self.composed(x, affine, bias, mask);
         }
-        self.check_layers(width);
         check(bias.as_ref().map(Tensor::dims), [batch, self.heads, rows, rows]);
         check(mask.as_ref().map(Tensor::dims), [batch, self.heads, rows, rows]);
         affine.iter().for_each(|affine| affine.check(batch * rows, width));
-        let hidden = mask.as_ref().map(|mask| plain(hidden(mask, &x).into_dispatch()));
-        let x = plain(x.into_dispatch());
-        let bias = bias.map(|bias| plain(bias.into_dispatch()));
-        let affine = affine.map(|affine| (affine.plus_one, affine.gain.map(plain), affine.shift.map(plain)));
-        let layers = [self.attend, self.mix, self.expand, self.contract].map(Layer::of);
-        // On one device and outside of any graph all of them are plain.
-        let are_plain = [Some(&x), bias.as_ref(), hidden.as_ref()].into_iter().flatten().all(Result::is_ok)
-            && affine.iter().flat_map(|(_, gain, shift)| [gain, shift]).flatten().all(Result::is_ok);
-        match (x, layers) {
-            (Ok(x), [Some(attend), Some(mix), Some(expand), Some(contract)]) if are_plain => {
-                let ok = |part: Option<Plain>| part.and_then(Result::ok);
-                let scalings = affine.map(|(plus_one, gain, shift)| Scaling::new(self.norm, plus_one, ok(gain), ok(shift), width));
-                let layers = [attend, mix, expand, contract];
-                let y = run(x, self.heads, [ok(bias), ok(hidden)], &scalings, &layers, self.activation);
-                Tensor::from_dispatch(host::from_plain(y))
-            }
-            (x, _) => {
-                let back = |part: Plain| part.map_or_else(|other| *other, host::from_plain);
-                let affine = affine.map(|(plus_one, gain, shift)| Affine { plus_one, gain: gain.map(back), shift: shift.map(back) });
-                self.composed(Tensor::from_dispatch(back(x)), affine, bias.map(|bias| Tensor::from_dispatch(back(bias))), mask)
-            }
+        let hidden = mask.as_ref().map(|mask| hidden(mask, &x).into_dispatch());
+        let (x, bias) = (x.into_dispatch(), bias.map(Tensor::into_dispatch));
+        // Each where it stays: small networks notice when so much is moved about.
+        let count = (items(rows) * rows).min(batch * rows);
+        let layers = [Layer::of(self.attend), Layer::of(self.mix), Layer::of(self.expand), Layer::of(self.contract)];
+        let ready = [layers[0].ready(count), layers[1].ready(count), layers[2].ready(count), layers[3].ready(count)];
+        let scalings = [Scaling::of(self.norm, &affine[0], width), Scaling::of(self.norm, &affine[1], width)];
+        let are_plain = [Some(&x), bias.as_ref(), hidden.as_ref()].into_iter().flatten().all(|part| plain(part).is_some());
+        if let ([Some(attend), Some(mix), Some(expand), Some(contract)], [Some(before_attention), Some(before_hidden)], true) =
+            (&ready, &scalings, are_plain)
+        {
+            let ready = [attend, mix, expand, contract];
+            self.check_layers(width, ready.map(|layer| [layer.inputs, layer.outputs]));
+            let added = [bias, hidden].map(|part| part.map(|part| forwards(into_plain(part))));
+            let y = run(into_plain(x), self.heads, &added, [before_attention, before_hidden], ready, self.activation);
+            return Tensor::from_dispatch(host::from_plain(y));
         }
+        self.check_layers(width, [self.attend, self.mix, self.expand, self.contract].map(|layer| layer.weight.dims()));
+        self.composed(Tensor::from_dispatch(x), affine, bias.map(Tensor::from_dispatch), mask)
     }
 
     /// The same from the single operations.
@@ -92,8 +93,8 @@ impl Block<'_> {
         linear_added(self.contract, hidden, x)
     }
 
-    fn check_layers(self, width: usize) {
-        let dims = [self.attend, self.mix, self.expand, self.contract].map(|layer| layer.weight.dims());
+    /// Refuses layers of `[inputs, outputs]` that make no block.
+    fn check_layers(self, width: usize, dims: [[usize; 2]; 4]) {
         let [[from_rows, seen], [mixed, to_rows], [from_inner, wide], [hidden, to_inner]] = dims;
         assert!(
             [from_rows, to_rows, from_inner, to_inner] == [width; 4] && seen == 3 * mixed && wide == hidden,
@@ -107,35 +108,26 @@ impl Block<'_> {
     }
 }
 
-/// A tensor as host memory, or as it was.
-type Plain = Result<FlexTensor, Box<DispatchTensor>>;
-
-/// A linear layer where its weights lie.
+/// A linear layer's weights, held for as long as they are read.
 struct Layer {
-    weight: FlexTensor,
-    at: Place,
-    bias: Option<FlexTensor>,
+    weight: DispatchTensor,
+    bias: Option<DispatchTensor>,
 }
 
 impl Layer {
-    /// `None` when its weights are not plain.
-    fn of(layer: &Linear) -> Option<Self> {
-        let (weight, at) = matrix(plain(layer.weight.val().into_dispatch()).ok()?);
-        let bias = match &layer.bias {
-            Some(bias) => Some(contiguous(plain(bias.val().into_dispatch()).ok()?)),
-            None => None,
-        };
-        Some(Self { weight, at, bias })
+    fn of(layer: &Linear) -> Self {
+        Self { weight: layer.weight.val().into_dispatch(), bias: layer.bias.as_ref().map(|bias| bias.val().into_dispatch()) }
     }
 
-    fn ready(&self, rows: usize) -> Ready<'_> {
-        let [inputs, outputs] = [0, 1].map(|dim| self.weight.layout().shape()[dim]);
-        Ready {
-            right: Right::weight([rows, outputs, inputs], &self.weight, self.at),
-            bias: self.bias.as_ref().map(values),
-            inputs,
-            outputs,
-        }
+    /// `None` when its weights are not plain, or run backwards.
+    fn ready(&self, rows: usize) -> Option<Ready<'_>> {
+        let weight = plain(&self.weight).filter(|weight| weight.layout().has_positive_strides())?;
+        let bias = match &self.bias {
+            Some(bias) => Some(values(plain(bias).filter(|bias| bias.is_contiguous())?)),
+            None => None,
+        };
+        let [inputs, outputs] = [0, 1].map(|dim| weight.layout().shape()[dim]);
+        Some(Ready { right: Right::weight([rows, outputs, inputs], weight, place(weight)), bias, inputs, outputs })
     }
 }
 
@@ -150,11 +142,7 @@ struct Ready<'a> {
 impl Ready<'_> {
     /// `out = x weight + bias`, or `out += x weight + bias`.
     fn apply(&self, x: &[f32], out: &mut [f32], add: bool) {
-        let sizes = [out.len() / self.outputs, self.outputs, self.inputs];
-        self.right.product(sizes, 1.0, (x, Place::rows(self.inputs)), (out, Place::rows(self.outputs)), add);
-        if let Some(bias) = self.bias {
-            add_bias(bias, out);
-        }
+        self.right.layer([out.len() / self.outputs, self.outputs, self.inputs], x, out, add, self.bias);
     }
 }
 
@@ -181,17 +169,20 @@ fn first(room: &mut Vec<f32>, len: usize) -> &mut [f32] {
 }
 
 /// A norm with the coefficients of its groups.
-struct Scaling {
+struct Scaling<'a> {
     rows: Rows,
-    gain: Vec<f32>,
-    shift: Vec<f32>,
+    gain: Cow<'a, [f32]>,
+    shift: Cow<'a, [f32]>,
 }
 
-impl Scaling {
-    fn new(norm: Norm, plus_one: bool, gain: Option<FlexTensor>, shift: Option<FlexTensor>, width: usize) -> Self {
-        let rows = Rows { norm, plus_one };
-        let (gain, shift) = rows.coefficients(gain, shift, width);
-        Self { rows, gain, shift }
+impl<'a> Scaling<'a> {
+    /// `None` when gain or shift is not plain.
+    fn of(norm: Norm, affine: &'a Affine, width: usize) -> Option<Self> {
+        let rows = Rows { norm, plus_one: affine.plus_one };
+        let (gain, shift) = (affine.gain.as_ref().map(plain), affine.shift.as_ref().map(plain));
+        let are_plain = [gain, shift].into_iter().flatten().all(|part| part.is_some());
+        let [gain, shift] = are_plain.then(|| rows.coefficients(gain.flatten(), shift.flatten(), width))?;
+        Some(Self { rows, gain, shift })
     }
 
     /// Normalises rows from row `first` of `all` on.
@@ -204,18 +195,16 @@ impl Scaling {
 fn run(
     x: FlexTensor,
     heads: usize,
-    added: [Option<FlexTensor>; 2],
-    scalings: &[Scaling; 2],
-    layers: &[Layer; 4],
+    added: &[Option<FlexTensor>; 2],
+    scalings: [&Scaling<'_>; 2],
+    [attend, mix, expand, contract]: [&Ready<'_>; 4],
     activation: Activation,
 ) -> FlexTensor {
-    let added = added.map(|part| part.map(forwards));
     let mut x = owned(x);
     let dims = shape(&x);
     let [rows, width] = [dims[1], dims[2]];
     let all = dims[0] * rows;
-    let items = (ROWS / rows).max(1);
-    let [attend, mix, expand, contract] = layers.each_ref().map(|layer| layer.ready((items * rows).min(all)));
+    let items = items(rows);
     each(x.storage_mut::<f32>().chunks_mut(items * rows * width).enumerate(), |(part, x)| {
         let (first_item, count) = (part * items, x.len() / width);
         let _for_all_products = Configured::ahead();

@@ -162,7 +162,7 @@ fn add_shifted_on_tiles(out: &mut [f32], len: usize, input: Sequence<'_>, weight
             for (tap, &(_, shift)) in taps.iter().enumerate() {
                 input.put(right, [0, tap * depth], [from, to], shift, &mut copy, false);
             }
-            tiles::product(left, right, 1.0, out, Place::rows(len).at(from), true);
+            tiles::product(left, right, 1.0, out, Place::rows(len).at(from), true, None);
         }
     });
 }
@@ -181,7 +181,7 @@ fn add_slopes_on_tiles(slopes: &mut [f32], gradient: Sequence<'_>, first: usize,
             for (tap, &shift) in shifts.iter().enumerate() {
                 input.put(right, [tap * width, 0], [from, to], shift, &mut copy, true);
             }
-            tiles::product(left, right, 1.0, slopes, Place::rows(columns), true);
+            tiles::product(left, right, 1.0, slopes, Place::rows(columns), true, None);
         }
     });
 }

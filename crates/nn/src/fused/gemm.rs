@@ -11,6 +11,7 @@ use std::{
 use burn::backend::flex::FlexTensor;
 
 use super::{
+    linear::add_bias,
     packed,
     precision::Precision,
     small,
@@ -77,7 +78,7 @@ pub fn product(
         return with_room(|left, right| {
             left.fill(m, k, a, a_at);
             right.fill(n, k, b, b_at);
-            tiles::product(left, right, scale, out, out_at, add);
+            tiles::product(left, right, scale, out, out_at, add, None);
         });
     }
     if small::suits([m, n, k], a_at) {
@@ -162,20 +163,39 @@ impl<'a> Right<'a> {
     }
 
     /// [`product`] with this factor.
-    pub(super) fn product(
+    pub(super) fn product(&self, sizes: [usize; 3], scale: f32, a: (&[f32], Place), (out, out_at): (&mut [f32], Place), add: bool) {
+        if !self.on_tiles(sizes, scale, a, (out, out_at), add, None) {
+            product(sizes, scale, a, (self.values, self.at), (out, out_at), add);
+        }
+    }
+
+    /// `out = a b + bias`, or `out += a b + bias`, where `a` is rows of `out`'s height and `out` nothing else.
+    pub(super) fn layer(&self, sizes: [usize; 3], a: &[f32], out: &mut [f32], add: bool, bias: Option<&[f32]>) {
+        let (a, at) = ((a, Place::rows(sizes[2])), Place::rows(sizes[1]));
+        if self.on_tiles(sizes, 1.0, a, (out, at), add, bias) {
+            return;
+        }
+        product(sizes, 1.0, a, (self.values, self.at), (out, at), add);
+        if let Some(bias) = bias {
+            add_bias(bias, out);
+        }
+    }
+
+    /// The product on tiles, where this factor is laid out for them; says whether it is.
+    fn on_tiles(
         &self,
-        [m, n, k]: [usize; 3],
+        [m, _, k]: [usize; 3],
         scale: f32,
         (a, a_at): (&[f32], Place),
         (out, out_at): (&mut [f32], Place),
         add: bool,
-    ) {
-        match self.packed.as_deref().and_then(OnceLock::get).filter(|_| m > 0) {
-            Some(right) => with_room(|left, _| {
-                left.fill_like(right, m, k, a, a_at);
-                tiles::product(left, right, scale, out, out_at, add);
-            }),
-            None => product([m, n, k], scale, (a, a_at), (self.values, self.at), (out, out_at), add),
-        }
+        bias: Option<&[f32]>,
+    ) -> bool {
+        let Some(right) = self.packed.as_deref().and_then(OnceLock::get).filter(|_| m > 0) else { return false };
+        with_room(|left, _| {
+            left.fill_like(right, m, k, a, a_at);
+            tiles::product(left, right, scale, out, out_at, add, bias);
+        });
+        true
     }
 }

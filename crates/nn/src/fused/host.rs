@@ -57,13 +57,23 @@ pub(super) fn run<const N: usize, O: Operation<N>>(operation: O, inputs: Inputs<
     Ok(DispatchTensor { kind: DispatchTensorKind::Autodiff(Box::new(DispatchTensorKind::Flex(output))), autodiff: TRACKED })
 }
 
-/// A flex tensor of f32 outside any autodiff graph; gives back what is something else.
-pub(super) fn plain(tensor: DispatchTensor) -> Result<FlexTensor, Box<DispatchTensor>> {
-    if is_ours(&tensor) && tensor.autodiff == DispatchAutodiffContext::Disabled {
-        Ok(untracked(tensor.kind))
-    } else {
-        Err(Box::new(tensor))
+/// The flex tensor of f32 inside one that is in no autodiff graph.
+#[allow(unreachable_patterns, reason = "with flex alone there are no other kinds")]
+pub(super) fn plain(tensor: &DispatchTensor) -> Option<&FlexTensor> {
+    match (&tensor.kind, tensor.autodiff) {
+        (DispatchTensorKind::Flex(BackendTensor::Float(plain)), DispatchAutodiffContext::Disabled) => {
+            Some(plain).filter(|_| is_ours(tensor))
+        }
+        _ => None,
     }
+}
+
+/// The tensor inside one that is [`plain`].
+///
+/// # Panics
+/// When it is not.
+pub(super) fn into_plain(tensor: DispatchTensor) -> FlexTensor {
+    untracked(tensor.kind)
 }
 
 /// A flex tensor outside any autodiff graph as burn's.

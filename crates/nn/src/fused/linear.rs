@@ -86,11 +86,16 @@ fn sizes(x: &FlexTensor, weight: &FlexTensor) -> [usize; 3] {
 }
 
 /// A matrix where it lies, transposed or cut out of a larger one; copied only when it runs backwards.
-pub(super) fn matrix(weight: FlexTensor) -> (FlexTensor, Place) {
+fn matrix(weight: FlexTensor) -> (FlexTensor, Place) {
     let weight = if weight.layout().has_positive_strides() { weight } else { weight.to_contiguous() };
+    let at = place(&weight);
+    (weight, at)
+}
+
+/// Where a matrix that does not run backwards lies in its storage.
+pub(super) fn place(weight: &FlexTensor) -> Place {
     let [row, column] = [0, 1].map(|dim| weight.layout().strides()[dim].unsigned_abs());
-    let start = weight.layout().start_offset();
-    (weight, Place { start, row, column })
+    Place { start: weight.layout().start_offset(), row, column }
 }
 
 impl Operation<4> for Layer {

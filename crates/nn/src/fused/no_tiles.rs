@@ -35,7 +35,7 @@ impl Packed {
     }
 }
 
-pub(super) fn product(_: &Packed, _: &Packed, _: f32, _: &mut [f32], _: Place, _: bool) {
+pub(super) fn product(_: &Packed, _: &Packed, _: f32, _: &mut [f32], _: Place, _: bool, _: Option<&[f32]>) {
     unreachable!("callers ask whether tiles are available");
 }
 

@@ -1,5 +1,7 @@
 //! Layer norm and RMS norm of the last dimension, with a gain and a shift for all rows or for groups of rows, one pass each way.
 
+use std::borrow::Cow;
+
 use burn::{
     backend::{DispatchTensor, TensorMetadata as _, flex::FlexTensor},
     nn::LayerNorm,
@@ -61,11 +63,10 @@ impl Affine {
     /// # Panics
     /// See [`Norm::with`].
     pub(super) fn check(&self, rows: usize, width: usize) {
-        let Self { gain, shift, .. } = self;
-        for part in [gain, shift].into_iter().flatten() {
-            let dims = part.shape();
+        let [gain, shift] = [&self.gain, &self.shift].map(|part| part.as_ref().map(DispatchTensor::shape));
+        assert!(gain.is_none() || shift.is_none() || gain == shift, "gain and shift differ in shape");
+        if let Some(dims) = gain.or(shift) {
             let (groups, columns) = (dims[..dims.num_dims() - 1].iter().product::<usize>(), dims[dims.num_dims() - 1]);
-            assert!(shift.as_ref().is_none_or(|shift| shift.shape() == dims), "gain and shift differ in shape");
             assert!(columns == width, "a norm of width {width} got a gain or shift of width {columns}");
             assert!(groups > 0 && rows.is_multiple_of(groups), "{groups} groups do not divide {rows} rows");
         }
@@ -184,12 +185,21 @@ impl Rows {
     }
 
     /// Gain and shift of every group: ones and zeros where they are absent.
-    pub(super) fn coefficients(self, gain: Option<FlexTensor>, shift: Option<FlexTensor>, width: usize) -> (Vec<f32>, Vec<f32>) {
-        let add = if self.plus_one { 1.0 } else { 0.0 };
-        let gain = gain.map(|gain| values(&contiguous(gain)).iter().map(|g| g + add).collect::<Vec<_>>());
-        let shift = shift.map(|shift| values(&contiguous(shift)).to_vec());
-        let len = gain.as_ref().or(shift.as_ref()).map_or(width, Vec::len);
-        (gain.unwrap_or_else(|| vec![1.0; len]), shift.unwrap_or_else(|| vec![0.0; len]))
+    pub(super) fn coefficients<'a>(self, gain: Option<&'a FlexTensor>, shift: Option<&'a FlexTensor>, width: usize) -> [Cow<'a, [f32]>; 2] {
+        let [mut gain, shift] = [gain, shift].map(|part| part.map(in_order));
+        if let Some(gain) = gain.as_mut().filter(|_| self.plus_one) {
+            gain.to_mut().iter_mut().for_each(|g| *g += 1.0);
+        }
+        let len = gain.as_ref().or(shift.as_ref()).map_or(width, |part| part.len());
+        [gain.unwrap_or_else(|| vec![1.0; len].into()), shift.unwrap_or_else(|| vec![0.0; len].into())]
+    }
+}
+
+/// A tensor's values in row-major order, copied only where they lie otherwise.
+fn in_order(tensor: &FlexTensor) -> Cow<'_, [f32]> {
+    match tensor.is_contiguous() {
+        true => values(tensor).into(),
+        false => values(&tensor.to_contiguous()).to_vec().into(),
     }
 }
 
@@ -228,7 +238,7 @@ impl Operation<3> for Rows {
             return (array(out, shape(&x)), None);
         }
         let width = x.layout().shape()[x.layout().num_dims() - 1];
-        let (gain, shift) = self.coefficients(gain, shift, width);
+        let [gain, shift] = self.coefficients(gain.as_ref(), shift.as_ref(), width);
         let part = part_len(out.len(), width, gain.len() / width);
         let coefficients = of_parts(&gain, width).zip(of_parts(&shift, width));
         let parts = out.chunks_mut(part).zip(values(&x).chunks(part)).zip(coefficients);
@@ -247,7 +257,7 @@ impl Operation<3> for Rows {
             return [Some(array(dx, shape(&x))), zeros(gain_shape), zeros(shift_shape)];
         }
         let width = x.layout().shape()[x.layout().num_dims() - 1];
-        let (gain, _) = self.coefficients(gain, shift, width);
+        let [gain, _] = self.coefficients(gain.as_ref(), shift.as_ref(), width);
         let part = part_len(dx.len(), width, gain.len() / width);
         let count = dx.len().div_ceil(part);
         let (mut dgain, mut dshift) = (vec![0.0; count * width], vec![0.0; count * width]);

@@ -5,6 +5,7 @@
 
 use std::{
     collections::HashMap,
+    hash::{Hash, Hasher},
     sync::{Arc, LazyLock, Mutex, OnceLock, Weak},
 };
 
@@ -16,8 +17,23 @@ use super::{
     tiles::{Packed, Side},
 };
 
-/// A matrix in memory: the memory's address, its place there, its rows and columns, and how exact it is laid out.
-type Key = (usize, Place, [usize; 2], Precision);
+/// A matrix in memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Key {
+    address: usize,
+    at: Place,
+    /// Rows and columns.
+    sizes: [usize; 2],
+    /// How exact it is laid out.
+    precision: Precision,
+}
+
+/// Of the address alone: few matrices share their memory, and small products notice the time of a hash.
+impl Hash for Key {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_usize(self.address);
+    }
+}
 
 struct Entry {
     memory: Weak<Bytes>,
@@ -29,7 +45,7 @@ static LAYOUTS: LazyLock<Mutex<HashMap<Key, Entry>>> = LazyLock::new(Mutex::defa
 /// The right factor `weight`, `[terms, lanes]` at `at` in its storage, laid out now or by an earlier call; `None` without tiles.
 pub(super) fn right(weight: &FlexTensor, at: Place, [terms, lanes]: [usize; 2]) -> Option<Arc<OnceLock<Packed>>> {
     let memory = weight.data_arc();
-    let key = (Arc::as_ptr(&memory).addr(), at, [terms, lanes], Precision::of_thread());
+    let key = Key { address: Arc::as_ptr(&memory).addr(), at, sizes: [terms, lanes], precision: Precision::of_thread() };
     let found = {
         let mut layouts = LAYOUTS.lock().ok()?;
         // An address is not used again while the list refers to its memory.

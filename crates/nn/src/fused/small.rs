@@ -13,6 +13,8 @@ const MOST: usize = 24 * 1024;
 const LANES: usize = 32;
 /// Rows whose sums are under way at once.
 const ROWS: usize = 4;
+/// The same where there are registers for more: sums of one vector a row else wait for one another.
+const MANY: usize = 8;
 
 /// The right factor laid out: its columns in lines.
 type Room = [f32; TERMS * LANES];
@@ -73,20 +75,49 @@ fn panel<const N: usize>(
     let count = n.min(N);
     let lines = &mut right.as_chunks_mut::<N>().0[..k];
     lay_out(b, count, lines);
-    for first in (0..m).step_by(ROWS) {
+    let row = |row: usize| {
+        let start = a_at.start + row * a_at.row;
+        &a[start..start + k]
+    };
+    let mut first = 0;
+    while N <= 16 && first + MANY <= m && has_many_registers() {
+        let found = sums_of_many(std::array::from_fn(|r| row(first + r)), lines);
+        give(&found, [first, m, count], scale, out, out_at, add);
+        first += MANY;
+    }
+    while first < m {
         // Beyond the last row its sums are made again, and thrown away.
-        let starts: [usize; ROWS] = std::array::from_fn(|r| a_at.start + (first + r).min(m - 1) * a_at.row);
-        let rows: [&[f32]; ROWS] = starts.map(|start| &a[start..start + k]);
-        let found = sums(rows, lines);
-        for (sums, row) in found.iter().zip(first..m) {
-            let from = out_at.start + row * out_at.row;
-            if out_at.column == 1 {
-                deliver(&mut out[from..from + count], sums, scale, add);
-                continue;
-            }
-            for (j, sum) in sums.iter().enumerate().take(count) {
-                deliver(std::slice::from_mut(&mut out[from + j * out_at.column]), std::slice::from_ref(sum), scale, add);
-            }
+        let found = sums(std::array::from_fn(|r| row((first + r).min(m - 1))), lines);
+        give(&found, [first, m, count], scale, out, out_at, add);
+        first += ROWS;
+    }
+}
+
+/// Whether sums of [`MANY`] rows of 16 columns stay in registers.
+#[inline(always)]
+fn has_many_registers() -> bool {
+    #[cfg(target_arch = "x86_64")]
+    {
+        matches!(super::vector::width(), super::vector::Width::Avx512)
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    {
+        false
+    }
+}
+
+/// Writes or adds the sums of `count` columns of rows from `first` on, as far as there are rows. No closure: compilers may put those outside
+/// of the wide function.
+#[inline(always)]
+fn give<const N: usize>(found: &[[f32; N]], [first, rows, count]: [usize; 3], scale: f32, out: &mut [f32], at: Place, add: bool) {
+    for (sums, row) in found.iter().zip(first..rows) {
+        let from = at.start + row * at.row;
+        if at.column == 1 {
+            deliver(&mut out[from..from + count], sums, scale, add);
+            continue;
+        }
+        for (j, sum) in sums.iter().enumerate().take(count) {
+            deliver(std::slice::from_mut(&mut out[from + j * at.column]), std::slice::from_ref(sum), scale, add);
         }
     }
 }
@@ -138,6 +169,24 @@ fn sums<const N: usize>([r0, r1, r2, r3]: [&[f32]; ROWS], lines: &[[f32; N]]) ->
         add(&mut s3, *a3, line);
     }
     [s0, s1, s2, s3]
+}
+
+/// [`sums`] of more rows.
+#[inline(always)]
+fn sums_of_many<const N: usize>([r0, r1, r2, r3, r4, r5, r6, r7]: [&[f32]; MANY], lines: &[[f32; N]]) -> [[f32; N]; MANY] {
+    let [mut s0, mut s1, mut s2, mut s3, mut s4, mut s5, mut s6, mut s7] = [[0.0; N]; MANY];
+    let (left, right) = (r0.iter().zip(r1).zip(r2).zip(r3), r4.iter().zip(r5).zip(r6).zip(r7));
+    for (line, ((((a0, a1), a2), a3), (((a4, a5), a6), a7))) in lines.iter().zip(left.zip(right)) {
+        add(&mut s0, *a0, line);
+        add(&mut s1, *a1, line);
+        add(&mut s2, *a2, line);
+        add(&mut s3, *a3, line);
+        add(&mut s4, *a4, line);
+        add(&mut s5, *a5, line);
+        add(&mut s6, *a6, line);
+        add(&mut s7, *a7, line);
+    }
+    [s0, s1, s2, s3, s4, s5, s6, s7]
 }
 
 #[inline(always)]

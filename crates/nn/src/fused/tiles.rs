@@ -8,10 +8,12 @@ use std::{
     arch::x86_64::{__cpuid, __cpuid_count},
     cell::Cell,
     marker::PhantomData,
+    mem::MaybeUninit,
 };
 
 use super::{
     gemm::Place,
+    linear::add_bias,
     parts::{Line, TERMS, block},
     precision::Precision,
     vector::{self, wide},
@@ -66,77 +68,92 @@ fn allowed() -> bool {
 #[repr(align(64))]
 struct Square([f32; LANES * LANES]);
 
-/// `out = scale * a b`, or `out += scale * a b`, with rows of `out` in one piece.
+/// `out = scale * a b`, or `out += scale * a b`, with rows of `out` in one piece; then a bias is added to every row.
 ///
 /// # Panics
-/// When the factors do not fit together or `out` is too short.
-pub(super) fn product(a: &Packed, b: &Packed, scale: f32, out: &mut [f32], at: Place, add: bool) {
+/// When the factors do not fit together, or `out` or the bias is too short.
+pub(super) fn product(a: &Packed, b: &Packed, scale: f32, out: &mut [f32], at: Place, add: bool, bias: Option<&[f32]>) {
     let (m, n) = (a.lanes, b.lanes);
     assert!(a.side == Side::Left && b.side == Side::Right && a.terms == b.terms, "factors that do not fit together");
     assert!(a.precision == b.precision, "factors of different precision");
     assert!(at.column == 1 && at.holds(m, n, out.len()), "the result of a product reaches past its slice");
     let steps = a.terms.div_ceil(TERMS);
-    let mut square = Square([0.0; LANES * LANES]);
+    let mut square = MaybeUninit::<Square>::uninit();
     let _configured = Configured::new();
     for first in (0..steps).step_by(STEPS) {
         let count = STEPS.min(steps - first);
         let add = add || first > 0;
+        let bias = bias.filter(|_| first + count == steps);
         for (j, i) in (0..n.div_ceil(LANES)).flat_map(|j| (0..m.div_ceil(LANES)).map(move |i| (j, i))) {
             let (rows, columns) = (LANES.min(m - i * LANES), LANES.min(n - j * LANES));
             let factors = (a.from(i, first, count), b.from(j, first, count));
             // A part of the right factor's next panel for each panel of the left.
             let ahead = factors.1.wrapping_add(steps * block(b.precision) + i * count * AHEAD);
             let start = at.start + i * LANES * at.row + j * LANES;
+            let bias = bias.map(|bias| &bias[j * LANES..j * LANES + columns]);
             // Long sums start from zero, or every term of theirs would be rounded to the digits of the sum so far.
             let is_direct = rows == LANES && columns == LANES && scale == 1.0 && !(add && count == STEPS);
             if is_direct {
                 // SAFETY: 32 rows of 32 numbers from `start` on lie in `out`, as was checked above.
                 unsafe { two_by_two(a.precision, factors, ahead, count, out.as_mut_ptr().add(start), at.row, add) };
+                if let Some(bias) = bias {
+                    (0..rows).for_each(|i| add_bias(bias, &mut out[start + i * at.row..][..columns]));
+                }
                 continue;
             }
             if rows > 16 {
                 // SAFETY: the square has 32 rows of 32 numbers.
-                unsafe { two_by_two(a.precision, factors, ahead, count, square.0.as_mut_ptr(), LANES, false) };
+                unsafe { two_by_two(a.precision, factors, ahead, count, square.as_mut_ptr().cast(), LANES, false) };
             } else {
+                let square = square.as_mut_ptr().cast();
                 // SAFETY: as above.
                 unsafe {
                     match a.precision {
-                        Precision::Full => one_by_two(factors, count, square.0.as_mut_ptr()),
-                        Precision::Bfloat16 => one_by_two_rounded(factors, count, square.0.as_mut_ptr()),
+                        Precision::Full => one_by_two(factors, count, square),
+                        Precision::Bfloat16 => one_by_two_rounded(factors, count, square),
                     }
                 };
             }
-            deliver(&square, [rows, columns], scale, add, &mut out[start..], at.row);
+            // SAFETY: four tiles have just filled it.
+            let square = unsafe { square.assume_init_ref() };
+            deliver(square, [rows, columns], scale, add, bias, &mut out[start..], at.row);
         }
     }
 }
 
 wide! {
-    /// Writes or adds the first rows and columns of a square to rows of `out`; of up to 16 rows the square holds two halves to be added.
-    fn deliver(square: &Square, size: [usize; 2], scale: f32, add: bool, out: &mut [f32], row: usize) {
+    /// Writes or adds the first rows and columns of a square to rows of `out`, then a bias; of up to 16 rows the square holds two halves to
+    /// be added.
+    fn deliver(square: &Square, size: [usize; 2], scale: f32, add: bool, bias: Option<&[f32]>, out: &mut [f32], row: usize) {
         let rows = square.0.as_chunks::<LANES>().0;
         let halves = size[0] <= 16;
         for i in 0..size[0] {
             let out = &mut out[i * row..i * row + size[1]];
-            let small = if halves { &rows[16 + i] } else { &ZEROS };
-            // An array where the row is whole: no bounds in the loop.
-            match <&mut [f32; LANES]>::try_from(&mut *out) {
-                Ok(out) if add => deliver_row(&rows[i], small, out, |old, new| old + scale * new),
-                Ok(out) => deliver_row(&rows[i], small, out, |_, new| scale * new),
-                Err(_) if add => deliver_row(&rows[i], small, out, |old, new| old + scale * new),
-                Err(_) => deliver_row(&rows[i], small, out, |_, new| scale * new),
+            let sums = (&rows[i], if halves { &rows[16 + i] } else { &ZEROS });
+            match (bias, add) {
+                (None, false) => deliver_row(sums, &ZEROS, out, |_, new, _| scale * new),
+                (None, true) => deliver_row(sums, &ZEROS, out, |old, new, _| old + scale * new),
+                (Some(bias), false) => deliver_row(sums, bias, out, |_, new, bias| scale * new + bias),
+                (Some(bias), true) => deliver_row(sums, bias, out, |old, new, bias| old + scale * new + bias),
             }
         }
     }
 }
 
-/// In place of a half that there is not.
+/// In place of a half or a bias that there is not.
 const ZEROS: [f32; LANES] = [0.0; LANES];
 
 #[inline(always)]
-fn deliver_row(large: &[f32; LANES], small: &[f32; LANES], out: &mut [f32], join: impl Fn(f32, f32) -> f32) {
-    for ((out, large), small) in out.iter_mut().zip(large).zip(small) {
-        *out = join(*out, large + small);
+fn deliver_row((large, small): (&[f32; LANES], &[f32; LANES]), bias: &[f32], out: &mut [f32], join: impl Fn(f32, f32, f32) -> f32) {
+    // Arrays where the row is whole: no bounds in the loop.
+    if let (Ok(bias), Ok(out)) = (<&[f32; LANES]>::try_from(bias), <&mut [f32; LANES]>::try_from(&mut *out)) {
+        for lane in 0..LANES {
+            out[lane] = join(out[lane], large[lane] + small[lane], bias[lane]);
+        }
+        return;
+    }
+    for ((out, bias), (large, small)) in out.iter_mut().zip(bias).zip(large.iter().zip(small)) {
+        *out = join(*out, large + small, *bias);
     }
 }
 
@@ -472,7 +489,13 @@ mod tests {
                 let before = normals(m * (n + 5), 2);
                 for (add, scale) in [(false, 1.0), (true, 1.0), (true, -0.3), (false, 2.0)] {
                     let mut out = before.clone();
-                    product(&left, &right, scale, &mut out, Place { start: 4, row: n + 5, column: 1 }, add);
+                    let at = Place { start: 4, row: n + 5, column: 1 };
+                    product(&left, &right, scale, &mut out, at, add, None);
+                    let bias = normals(n, 3);
+                    let (mut with, mut after) = (before.clone(), out.clone());
+                    product(&left, &right, scale, &mut with, at, add, Some(&bias));
+                    (0..m).for_each(|i| add_bias(&bias, &mut after[4 + i * (n + 5)..][..n]));
+                    assert_eq!(with, after, "{m} {n} {k}: a bias at once or afterwards");
                     let (mut worst, mut plain_worst) = (0f64, 0f64);
                     for i in 0..m {
                         for (j, found) in out[4 + i * (n + 5)..][..n].iter().enumerate() {
@@ -528,7 +551,7 @@ mod tests {
                     packed(Side::Right, n, k, b, Place::rows(n))
                 };
                 let mut out = vec![0.5; m * n];
-                product(&left, &right, 1.0, &mut out, Place::rows(n), true);
+                product(&left, &right, 1.0, &mut out, Place::rows(n), true, None);
                 out
             };
             let rounded = |values: &[f32]| values.iter().map(round).collect::<Vec<f32>>();
@@ -554,7 +577,7 @@ mod tests {
         let left = packed(Side::Left, len, 1, &values, Place::rows(1));
         let right = packed(Side::Right, 1, 1, &[1.0], Place::rows(1));
         let mut out = vec![0.0; len];
-        product(&left, &right, 1.0, &mut out, Place::rows(1), false);
+        product(&left, &right, 1.0, &mut out, Place::rows(1), false, None);
         assert_eq!(out, values);
     }
 }

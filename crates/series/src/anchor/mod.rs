@@ -42,6 +42,11 @@ const MOST: f64 = 0.25;
 /// Rows that go to one half of the trial together, so that a gap is seldom cut.
 const STRIP: usize = 64;
 
+/// Half of the trial, 0 or 1, that a hidden cell belongs to: strips of rows by turns, and whole series by turns where these are short.
+pub(crate) const fn half_of(frame: usize, row: usize) -> usize {
+    (frame + row / STRIP) % 2
+}
+
 /// A simple method's estimate of every cell of a table, in units of the columns' deviations.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Anchored {
@@ -139,9 +144,10 @@ impl Anchor {
             if held {
                 let part: Vec<Vec<Vec<f64>>> = masked_scaled.iter().map(|table| pick(table, &columns)).collect();
                 let (models, unrest) = (Models::fit(&stretches(frames, &part), period), Unrest::fit(&part));
-                let tried: Vec<Tried> = (frames.iter().zip(&part).zip(&whole).zip(&hidden))
-                    .map(|(((frame, part), truth), hidden)| {
-                        Tried::new(&models, &unrest, &frame.positions, part, truth, &pick(hidden, &columns))
+                let tried: Vec<Tried> = (0..frames.len())
+                    .map(|n| {
+                        let stretch = (frames[n].positions.as_slice(), part[n].as_slice());
+                        Tried::new(&models, &unrest, n, &stretch, &whole[n], &pick(&hidden[n], &columns))
                     })
                     .collect();
                 let picked: Vec<Mask> = hidden.iter().map(|mask| pick(mask, &columns)).collect();
@@ -252,14 +258,16 @@ struct Hole {
 }
 
 impl Tried {
-    fn new(models: &Models, unrest: &Unrest, positions: &[f64], table: &[Vec<f64>], truth: &[Vec<f64>], hidden: &[Vec<bool>]) -> Self {
-        let estimates = models.estimates(&(positions, table));
+    /// The stretch is that of frame `n`.
+    fn new(models: &Models, unrest: &Unrest, n: usize, stretch: &Stretch<'_>, truth: &[Vec<f64>], hidden: &[Vec<bool>]) -> Self {
+        let table = stretch.1;
+        let estimates = models.estimates(stretch);
         let mut held = Held::default();
         let mut holes = Vec::new();
         for (column, values) in table.iter().enumerate() {
             let (far, unrest) = (distances(values), unrest.around(column, values));
             for (row, _) in values.iter().enumerate().filter(|(_, v)| v.is_nan()) {
-                let half = hidden[column][row].then_some(row / STRIP % 2);
+                let half = hidden[column][row].then_some(half_of(n, row));
                 holes.push(Hole { column, row, distance: far[row], unrest: unrest[row], half });
                 if let Some(half) = half {
                     held.cells.push((column, mix::bin(far[row]), half));

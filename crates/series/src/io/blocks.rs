@@ -361,7 +361,8 @@ mod tests {
     /// The whole table as its blocks give it, and what is written when holes are filled by their positions.
     fn through(table: &Table, rows: usize, halo: usize, forecast: usize) -> (Vec<Row>, String) {
         let (mut seen, mut out) = (Vec::new(), Vec::new());
-        let mut writer = Writer::create(table, &mut out, WriteOptions { quantiles: vec![0.05], mask: false }).unwrap();
+        let mut writer =
+            Writer::create(table, &mut out, WriteOptions { quantiles: vec![0.05], mask: false, ..WriteOptions::default() }).unwrap();
         for (i, block) in table.blocks_of(rows, halo, forecast).unwrap().enumerate() {
             let block = block.unwrap();
             assert_eq!((block.index, block.core.len(), block.kinds.len()), (i, block.core.len(), block.core.len()));

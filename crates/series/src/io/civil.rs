@@ -1,7 +1,12 @@
 //! Days and months of the Gregorian calendar, and dates as text.
 
+use super::month::{self, Name};
+
 /// Microseconds of a day.
 pub(crate) const DAY: i64 = 86_400_000_000;
+
+/// What may stand between day, the name of a month and year.
+const SEPARATORS: &[u8] = b"-/. ";
 
 /// Days since 1970-01-01.
 pub(crate) fn days(year: i64, month: i64, day: i64) -> i64 {
@@ -51,6 +56,8 @@ pub(crate) struct Style {
     separator: u8,
     /// Months without a day.
     no_day: bool,
+    /// The month is a name.
+    name: Option<Name>,
     short_year: bool,
     padded: bool,
     /// Before the time of day; 0 for a date alone.
@@ -122,6 +129,13 @@ impl Cursor<'_> {
         found
     }
 
+    /// A month's name: its number and style.
+    fn month(&mut self) -> Option<(i64, Name)> {
+        let (number, name, length) = month::read(self.0)?;
+        self.0 = &self.0[length..];
+        Some((number, name))
+    }
+
     /// Up to `max` digits and how many there were.
     fn digits(&mut self, max: usize) -> Option<(i64, usize)> {
         let n = self.0.iter().take(max).take_while(|b| b.is_ascii_digit()).count();
@@ -135,11 +149,11 @@ impl Cursor<'_> {
 /// Dates of eight digits in a row are read only when `compact`.
 pub(crate) fn parse(text: &[u8], assumed: Option<Order>, compact: bool) -> Option<Parsed> {
     let mut at = Cursor(text);
-    let (first, width) = at.digits(8)?;
     let mut style = Style {
         order: Order::Ymd,
         separator: 0,
         no_day: false,
+        name: None,
         short_year: false,
         padded: true,
         joiner: 0,
@@ -151,11 +165,28 @@ pub(crate) fn parse(text: &[u8], assumed: Option<Order>, compact: bool) -> Optio
         zone: Zone::None,
     };
     let mut order = OrderHint::Clear;
+    if let Some((month, name)) = at.month() {
+        // Months alone: Jan-2020.
+        (style.name, style.no_day, style.order) = (Some(name), true, Order::Dmy);
+        style.separator = Some(at.take()).filter(|b| SEPARATORS.contains(b))?;
+        let year = year(&mut at, &mut style)?;
+        // Jan 20 may be a day.
+        if style.short_year && style.separator != b'-' {
+            return None;
+        }
+        return at.0.is_empty().then_some(Parsed { ticks: days(year, month, 1) * DAY, style, order });
+    }
+    let (first, width) = at.digits(8)?;
     let (year, month, day) = match width {
         8 if compact || at.peek() == b'T' => (first / 10_000, first / 100 % 100, first % 100),
         4 if b"-/.".contains(&at.peek()) => {
             style.separator = at.take();
-            let (month, width) = at.digits(2)?;
+            let (month, width) = if let Some((month, name)) = at.month() {
+                style.name = Some(name);
+                (month, 2)
+            } else {
+                at.digits(2)?
+            };
             style.padded = width == 2;
             if at.eat(style.separator) {
                 let (day, width) = at.digits(2)?;
@@ -164,22 +195,21 @@ pub(crate) fn parse(text: &[u8], assumed: Option<Order>, compact: bool) -> Optio
             } else {
                 // A number such as 2020.5 is no month.
                 style.no_day = true;
-                (first, (style.separator == b'-').then_some(month)?, 1)
+                (first, (style.separator == b'-' && style.name.is_none()).then_some(month)?, 1)
             }
+        }
+        1 | 2 if SEPARATORS.contains(&at.peek()) && at.0.get(1).is_some_and(u8::is_ascii_alphabetic) => {
+            style.separator = at.take();
+            let (month, name) = at.month()?;
+            (style.name, style.order, style.padded) = (Some(name), Order::Dmy, width == 2);
+            let year = at.eat(style.separator).then(|| year(&mut at, &mut style))??;
+            (year, month, first)
         }
         1 | 2 if b"-/.".contains(&at.peek()) => {
             style.separator = at.take();
             let (second, second_width) = at.digits(2)?;
-            let (mut year, year_width) = at.eat(style.separator).then(|| at.digits(4))??;
+            let year = at.eat(style.separator).then(|| year(&mut at, &mut style))??;
             style.padded = width == 2 && second_width == 2;
-            style.short_year = match year_width {
-                4 => false,
-                2 => true,
-                _ => return None,
-            };
-            if style.short_year {
-                year += if year < 70 { 2000 } else { 1900 };
-            }
             order = match (first > 12, second > 12) {
                 (true, true) => return None,
                 (true, false) => OrderHint::DayFirst,
@@ -206,6 +236,17 @@ pub(crate) fn parse(text: &[u8], assumed: Option<Order>, compact: bool) -> Optio
         ticks += time_of_day(&mut at, &mut style)?;
     }
     at.0.is_empty().then_some(Parsed { ticks, style, order })
+}
+
+/// A year of four digits, or of two.
+fn year(at: &mut Cursor<'_>, style: &mut Style) -> Option<i64> {
+    let (year, width) = at.digits(4)?;
+    style.short_year = width == 2;
+    match width {
+        4 => Some(year),
+        2 => Some(year + if year < 70 { 2000 } else { 1900 }),
+        _ => None,
+    }
 }
 
 /// The rest of a time; microseconds, less the zone's.
@@ -272,9 +313,11 @@ impl Style {
         let separator = if self.separator == 0 { String::new() } else { char::from(self.separator).to_string() };
         let year = if self.short_year { format!("{:02}", year.rem_euclid(100)) } else { format!("{year:04}") };
         let pad = |n: i64, padded: bool| if padded { format!("{n:02}") } else { n.to_string() };
-        let (month, day) = (pad(month, self.padded), pad(day, self.padded));
+        let day = pad(day, self.padded);
+        let month = self.name.map_or_else(|| pad(month, self.padded), |name| name.write(month));
         let parts = match self.order {
             Order::Ymd if self.no_day => vec![year, month],
+            Order::Dmy if self.no_day => vec![month, year],
             Order::Ymd => vec![year, month, day],
             Order::Dmy => vec![day, month, year],
             Order::Mdy => vec![month, day, year],
@@ -359,6 +402,12 @@ mod tests {
             "2020-01-02 03:04:05 -03",
             "2020-01-02 03:04:05 UTC",
             "1969-12-31 23:00:00",
+            "31-Jan-2020",
+            "1-FEB-20 7:05",
+            "03 March 2020 12:00",
+            "2020-Dec-31",
+            "Jan 2020",
+            "may-21",
         ] {
             let parsed = parse(text.as_bytes(), None, false).unwrap_or_else(|| panic!("{text}"));
             let written = parsed.style.write(parsed.ticks);
@@ -366,6 +415,7 @@ mod tests {
         }
         assert_eq!(parse(b"2020-01-01T02:00:00+02:00", None, false).unwrap().ticks, days(2020, 1, 1) * DAY);
         assert_eq!(parse(b"01/02/2020 12:00 PM", None, false).unwrap().ticks, days(2020, 2, 1) * DAY + DAY / 2);
+        assert_eq!(parse(b"29 Feb 2020 06:00", None, false).unwrap().ticks, days(2020, 2, 29) * DAY + DAY / 4);
         assert_eq!(parse(b"20200301", None, true).unwrap().ticks, days(2020, 3, 1) * DAY);
     }
 
@@ -388,6 +438,13 @@ mod tests {
             "10:00",
             "1/2/3",
             "2020-01-01 10",
+            "31-Feb-2020",
+            "2020-Jan",
+            "1 Jan",
+            "Jan 31",
+            "Mayor 2020",
+            "1 2 2020",
+            "March",
         ] {
             assert!(parse(text.as_bytes(), None, false).is_none(), "{text}");
         }

@@ -9,6 +9,7 @@ mod cell;
 mod civil;
 mod grid;
 mod held;
+mod month;
 mod options;
 mod order;
 mod places;

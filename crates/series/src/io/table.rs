@@ -219,9 +219,17 @@ impl Table {
     /// # Errors
     /// The file cannot be opened again.
     pub fn blocks(&self) -> Result<Blocks<'_>> {
+        self.blocks_with(0)
+    }
+
+    /// The same blocks with at least `halo` rows around each: a gap that a frame shows cut off is longer than that.
+    ///
+    /// # Errors
+    /// As [`Self::blocks`].
+    pub fn blocks_with(&self, halo: usize) -> Result<Blocks<'_>> {
         let columns = self.names.len().max(1);
         let rows = (MAX_CELLS / columns).clamp(1, MAX_ROWS);
-        self.blocks_of(rows, HALO.min(rows.max(64)), self.forecast)
+        self.blocks_of(rows, HALO.min(rows.max(64)).max(halo), self.forecast)
     }
 
     /// Blocks whose cores have `rows` rows.

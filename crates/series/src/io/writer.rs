@@ -19,6 +19,8 @@ pub struct WriteOptions {
     pub quantiles: Vec<f64>,
     /// Instead of values, 1 where one was filled in, 0 where one was observed, and nothing where a hole is left.
     pub mask: bool,
+    /// Leave the header out: what is written goes on where another part ended.
+    pub continues: bool,
 }
 
 /// What to put into the holes of a block's core.
@@ -91,7 +93,7 @@ struct Future {
 type Found<'f> = &'f dyn Fn(usize, usize) -> f64;
 
 impl<'a, W: Write> Writer<'a, W> {
-    /// Writes the header.
+    /// Writes the header, if it is wanted.
     ///
     /// # Errors
     /// A level is no quantile, the name of a column to be added is taken, or `out` cannot be written.
@@ -131,9 +133,18 @@ impl<'a, W: Write> Writer<'a, W> {
             }
         }
         line.extend_from_slice(header.line_end());
-        writer.buffer = line;
+        if !writer.options.continues {
+            writer.buffer = line;
+        }
         writer.flush()?;
         Ok(writer)
+    }
+
+    /// Passes over a block that another part writes, before the first one of this part.
+    pub fn skip(&mut self, block: &Block) {
+        if !block.raw.is_empty() {
+            self.open = is_open(&block.raw);
+        }
     }
 
     /// Writes the rows of a block's core; blocks come in the order of [`Table::blocks`].
@@ -158,7 +169,7 @@ impl<'a, W: Write> Writer<'a, W> {
         let has_hole = |row: usize| (0..columns).any(|k| block.is_hole(k, row));
         if is_plain && !(0..rows).any(has_hole) {
             self.buffer.extend_from_slice(&block.raw);
-            self.open = !block.raw.is_empty() && !block.raw.ends_with(b"\n") && !block.raw.ends_with(b"\r");
+            self.open = !block.raw.is_empty() && is_open(&block.raw);
             self.buffer.extend_from_slice(&block.tail);
             return self.flush();
         }
@@ -395,6 +406,11 @@ impl<'a, W: Write> Writer<'a, W> {
         self.buffer.clear();
         Ok(())
     }
+}
+
+/// Whether the last line has no end yet.
+fn is_open(raw: &[u8]) -> bool {
+    !raw.ends_with(b"\n") && !raw.ends_with(b"\r")
 }
 
 fn lost(source: std::io::Error) -> Error {

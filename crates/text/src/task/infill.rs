@@ -8,7 +8,7 @@ use std::ops::RangeInclusive;
 use super::sample::{Pattern, Piece};
 use crate::{
     Error, Result, Tokenizer, TokenizerSpec,
-    config::{Order, Sampling},
+    config::{MOST_STEPS, Order, ProcessSpec, Remask, Sampling, TextConfig},
 };
 
 /// Lengths of a gap that says nothing about its own.
@@ -16,9 +16,11 @@ pub const FREE: RangeInclusive<usize> = 1..=20;
 /// Longest gap that a template may ask for.
 const LONGEST: usize = 100_000;
 
-/// How gaps are filled when a request says nothing else: one token at a time, the surest first, and the likeliest each time, all given tokens in sight.
-pub const fn filling(sampling: Sampling) -> Sampling {
-    Sampling { block: 0, steps: 100_000, order: Order::Confidence, temperature: 0.0, top_p: 1.0, ..sampling }
+/// How gaps are filled when a request says nothing else: the likeliest token each time, all given tokens in sight; hidden tokens one at a time, the surest
+/// first.
+pub fn filling(config: &TextConfig) -> Sampling {
+    let order = if config.process == (ProcessSpec::Masking {}) { Order::Confidence } else { Order::Random };
+    Sampling { block: 0, steps: MOST_STEPS, order, temperature: 0.0, top_p: 1.0, remask: Remask::None, ..config.sampling }
 }
 
 /// Reads a template.

@@ -39,6 +39,10 @@ pub(super) fn run(args: &Args, path: &Path, model: &TextModel, settings: &Settin
     let (text, has_end) = args.source.text_of(path, tokenizer)?;
     let label = args.method.label.as_deref().map(|name| model.label(name)).transpose()?;
     let request = RepairRequest { threshold: args.source.fix_below, odds: args.source.fix_odds, label };
+    if args.write.dry_run {
+        let label = &args.method.label;
+        return output::json(&serde_json::json!({ "fix_below": request.threshold, "fix_odds": request.odds, "label": label }));
+    }
     let tokens = tokenizer.encode(&text)?;
     let mut observe = |tokens: &[u32]| {
         if args.trace {

@@ -15,7 +15,7 @@ use langevin_text::{
 use crate::{output, report::Failure, values};
 
 /// Longest text of one command, in tokens.
-const LONGEST: u32 = 100_000_000;
+const LONGEST: u32 = 10_000_000;
 /// Length of a text when nothing says another.
 const LENGTH: u32 = 256;
 

@@ -8,6 +8,8 @@ pub(super) const LEVELS: [f64; 21] =
     [0.01, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95, 0.99];
 /// Held-out cells below which bands of one length of gaps are those of all.
 const FEW: usize = 40;
+/// Independent ones below which they reach as far as those of all at least: one outage is many cells that err together.
+const FEW_INDEPENDENT: f64 = 40.0;
 
 /// Quantile of the standard normal distribution (Acklam's rational approximation, relative error below 1.2e-9).
 pub(super) fn normal_quantile(level: f64) -> f64 {
@@ -142,11 +144,15 @@ impl Bands {
         let of = |mut own: Vec<Vec<f64>>| {
             let mut factors = [1.0; LEVELS.len()];
             for (n, &level) in LEVELS.iter().enumerate().filter(|(_, level)| **level != 0.5) {
-                if own[n].len() >= FEW {
-                    factors[n] = factor(&mut own[n], level);
-                } else if all[n].len() >= FEW {
-                    factors[n] = factor(&mut all[n].clone(), level);
-                }
+                let enough = |count: usize| count >= FEW;
+                let together = |all: &[f64]| if enough(all.len()) { factor(&mut all.to_vec(), level) } else { 1.0 };
+                factors[n] = if !enough(own[n].len()) {
+                    together(&all[n])
+                } else if independent * (own[n].len() as f64) < FEW_INDEPENDENT {
+                    factor(&mut own[n], level).max(together(&all[n]))
+                } else {
+                    factor(&mut own[n], level)
+                };
             }
             factors
         };
@@ -222,6 +228,19 @@ mod tests {
         }
         let quantiles = bands.quantiles(0, &prediction, &[0.02, 0.05, 0.33, 0.5, 0.52, 0.97]);
         assert!(quantiles.windows(2).all(|pair| pair[0] <= pair[1]), "{quantiles:?}");
+    }
+
+    #[test]
+    fn one_outage_does_not_narrow_bands() {
+        // Of bin 0 there are many outages, of bin 1 one, of a quiet day.
+        let cells = || (0..2000).map(|n| (0, 1.0 + (n % 100) as f64 / 50.0)).chain((0..100).map(|n| (1, 0.1 + f64::from(n) / 1e4)));
+        let prediction = Prediction::Normal { centre: 0.0, scale: 1.0 };
+        let high = |independent: f64, bin: usize| {
+            let both = cells().flat_map(|(bin, error)| [(bin, &prediction, error), (bin, &prediction, -error)]);
+            Bands::fit(both, 2, independent).quantile(bin, &prediction, 0.95)
+        };
+        assert!(high(0.1, 1) > 2.5 && (high(0.1, 1) / high(0.1, 0) - 1.0).abs() < 0.1);
+        assert!(high(1.0, 1) < 0.2, "many of their own speak for themselves");
     }
 
     #[test]

@@ -6,15 +6,13 @@ use super::{
     windows::Draws,
 };
 use crate::{
-    anchor::{Trial, cluster},
+    anchor::{Trial, cluster, half_of},
     metrics::{self, BIN_LABELS, BINS, bin_of, pinball},
     report::{Backtest, BandScores, BinReport, DIFFUSION, MethodScores},
 };
 
-/// Rows that go to one half of the trial together.
-const STRIP: usize = 64;
 /// Independent cells that a gap counts for.
-const PER_GAP: f64 = 12.0;
+const PER_GAP: f64 = 6.0;
 /// Held-out cells below which gaps of a length are filled as all are.
 const FEW: usize = 30;
 /// By how much of the CRPS a method has to be better than the anchor to be used in its place.
@@ -134,7 +132,7 @@ pub(super) fn judge(
                 cells.push(Tried {
                     column,
                     bin,
-                    half: row / STRIP % 2,
+                    half: half_of(n, row),
                     truth: truth[n][column][row],
                     drawn: !any_drawn || residuals.is_some(),
                     predictions,

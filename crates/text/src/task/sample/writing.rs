@@ -117,9 +117,9 @@ impl<'a, P: Predict> Writing<'a, P> {
         let mut draft =
             Draft { row, tokens, hidden, allowed: pattern.allowed(), confidence, draws, settled: 0, evaluations, watch: &mut watch };
         if self.request.sampling.block == 0 {
-            self.by_windows(&mut draft)?
+            self.by_windows(&mut draft)?;
         } else {
-            self.by_blocks(&mut draft)?
+            self.by_blocks(&mut draft)?;
         }
         let Draft { tokens, confidence, evaluations, .. } = draft;
         ControlFlow::Continue(Written { row, tokens, confidence, evaluations })
