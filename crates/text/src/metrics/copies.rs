@@ -2,29 +2,37 @@
 
 use std::collections::HashMap;
 
+/// A run of the samples.
+struct Run<'a> {
+    bytes: &'a [u8],
+    /// How often the samples have it.
+    count: usize,
+    is_copied: bool,
+}
+
 /// The share of the runs of `length` bytes (characters, in ASCII) of the samples that stand so in a text; none when no sample is that long.
 pub fn copied(samples: &[String], texts: &[String], length: usize) -> Option<f64> {
     // Runs by their hash; equal hashes are compared in full.
-    let mut runs: HashMap<u64, Vec<(&[u8], usize, bool)>> = HashMap::new();
+    let mut runs: HashMap<u64, Vec<Run<'_>>> = HashMap::new();
     let mut total = 0;
     for sample in samples {
         for (hash, run) in rolling(sample.as_bytes(), length) {
             total += 1;
             let same = runs.entry(hash).or_default();
-            match same.iter_mut().find(|(other, ..)| *other == run) {
-                Some((_, count, _)) => *count += 1,
-                None => same.push((run, 1, false)),
+            match same.iter_mut().find(|other| other.bytes == run) {
+                Some(known) => known.count += 1,
+                None => same.push(Run { bytes: run, count: 1, is_copied: false }),
             }
         }
     }
     for text in texts {
         for (hash, run) in rolling(text.as_bytes(), length) {
             if let Some(same) = runs.get_mut(&hash) {
-                same.iter_mut().filter(|(other, ..)| *other == run).for_each(|(.., found)| *found = true);
+                same.iter_mut().filter(|other| other.bytes == run).for_each(|other| other.is_copied = true);
             }
         }
     }
-    let found: usize = runs.values().flatten().filter(|(.., found)| *found).map(|(_, count, _)| count).sum();
+    let found: usize = runs.values().flatten().filter(|run| run.is_copied).map(|run| run.count).sum();
     (total > 0).then(|| found as f64 / total as f64)
 }
 
