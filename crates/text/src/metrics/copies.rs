@@ -2,10 +2,13 @@
 
 use std::collections::HashMap;
 
+/// The bytes of a run, how often samples have it, and whether a text has it.
+type Run<'a> = (&'a [u8], usize, bool);
+
 /// The share of the runs of `length` bytes (characters, in ASCII) of the samples that stand so in a text; none when no sample is that long.
 pub fn copied(samples: &[String], texts: &[String], length: usize) -> Option<f64> {
     // Runs by their hash; equal hashes are compared in full.
-    let mut runs: HashMap<u64, Vec<(&[u8], usize, bool)>> = HashMap::new();
+    let mut runs: HashMap<u64, Vec<Run<'_>>> = HashMap::new();
     let mut total = 0;
     for sample in samples {
         for (hash, run) in rolling(sample.as_bytes(), length) {
