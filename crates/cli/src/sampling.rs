@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use langevin_core::recipe::Sampling;
+use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{report::Failure, values};
 
@@ -53,7 +54,7 @@ impl SamplingArgs {
 ///
 /// # Errors
 /// A file that cannot be read, an unknown key or name.
-pub(crate) fn overlay(path: &Path, checkpoint: &Sampling) -> Result<Sampling, Failure> {
+pub(crate) fn overlay<S: Serialize + DeserializeOwned>(path: &Path, checkpoint: &S) -> Result<S, Failure> {
     let text = std::fs::read_to_string(path).map_err(|e| Failure::io(path, e))?;
     let bad = |e: &dyn std::fmt::Display| {
         let message = format!("{}: {}", path.display(), e.to_string().trim_end());

@@ -13,7 +13,11 @@ use support::{command, run, tables::Place};
 fn panel(sites: usize, rows: usize) -> String {
     let line = |site: usize, row: usize| {
         let value = |k: usize| {
-            if (row * 7 + site + k * 5) % 11 == 0 { String::new() } else { format!("{:.2}", ((row + k) as f64 / 4.0).sin() + site as f64) }
+            if (row * 7 + site + k * 5).is_multiple_of(11) {
+                String::new()
+            } else {
+                format!("{:.2}", ((row + k) as f64 / 4.0).sin() + site as f64)
+            }
         };
         format!("s{site},2021-01-{:02} {:02}:00,{},{}", 1 + row / 24, row % 24, value(0), value(1))
     };

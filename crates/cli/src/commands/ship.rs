@@ -1,11 +1,13 @@
 //! `langevin ship`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use langevin_core::recipe::Sampling;
 use langevin_engine::{Checkpoint, MODEL_FILE, card::Metric, checkpoint::Precision};
 
-use crate::{args::WriteArgs, output, report::Failure, sampling, settings::Settings};
+use serde::{Serialize, de::DeserializeOwned};
+
+use crate::{args::WriteArgs, output, report::Failure, sampling, settings::Settings, text};
 
 /// Pack the best checkpoint of a run for others: half precision, with date, training time and measured scores on its card
 ///
@@ -48,13 +50,13 @@ pub(super) fn run(args: &Args, settings: &Settings) -> Result<(), Failure> {
     output::claim(&args.output, args.write.force)?;
     output::claim(&card, args.write.force)?;
     if let Some(path) = &args.sampling {
-        let model = &mut checkpoint.header.config.model;
-        let own = model.get("sampling").cloned().unwrap_or_else(|| toml::Value::Table(toml::Table::new()));
-        let wrong = |e: toml::de::Error| Failure::data("config", "the checkpoint's own [model.sampling] cannot be read").because(e);
-        let chosen = sampling::overlay(path, &own.try_into::<Sampling>().map_err(wrong)?)?;
-        chosen.check()?;
-        let table = toml::Value::try_from(&chosen).map_err(|e| Failure::data("config", "the settings cannot be written").because(e))?;
-        model.insert("sampling".to_owned(), table);
+        let config = &mut checkpoint.header.config;
+        let table = if config.domain == text::DOMAIN {
+            chosen::<langevin_text::config::Sampling>(path, &config.model, |sampling| Ok(sampling.check()?))?
+        } else {
+            chosen::<Sampling>(path, &config.model, |sampling| Ok(sampling.check()?))?
+        };
+        config.model.insert("sampling".to_owned(), table);
     }
     checkpoint.header.card.date.clone_from(&args.date);
     checkpoint.header.card.training_time.clone_from(&args.training_time);
@@ -75,4 +77,17 @@ pub(super) fn run(args: &Args, settings: &Settings) -> Result<(), Failure> {
     output::put(&card, checkpoint.header.card.to_markdown(&checkpoint.header.config.name).as_bytes())?;
     settings.talk(&format!("{} ({}), card {}", args.output.display(), checkpoint.hash, card.display()));
     Ok(())
+}
+
+/// The `[model.sampling]` of a checkpoint with what a file's `[sampling]` changes, checked.
+fn chosen<S: Serialize + DeserializeOwned>(
+    path: &Path,
+    model: &toml::Table,
+    check: impl Fn(&S) -> Result<(), Failure>,
+) -> Result<toml::Value, Failure> {
+    let own = model.get("sampling").cloned().unwrap_or_else(|| toml::Value::Table(toml::Table::new()));
+    let wrong = |e: toml::de::Error| Failure::data("config", "the checkpoint's own [model.sampling] cannot be read").because(e);
+    let chosen = sampling::overlay(path, &own.try_into::<S>().map_err(wrong)?)?;
+    check(&chosen)?;
+    toml::Value::try_from(&chosen).map_err(|e| Failure::data("config", "the settings cannot be written").because(e))
 }
