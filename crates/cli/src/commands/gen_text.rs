@@ -267,7 +267,8 @@ impl Run<'_> {
             let patterns = source.patterns(chunk.clone(), self.request.seed, self.model)?;
             let writing = Writing::new(self.model, &patterns, chunk.start, self.request)?;
             let written = if chunk.len() == 1 {
-                vec![self.alone(&writing, chunk.start)?]
+                // On a worker too: the layers of one text are too small to share among threads.
+                workers.map(1, |_| self.alone(&writing, chunk.start)).into_iter().collect::<Result<_, _>>()?
             } else {
                 sample(&writing, chunk, &workers, &self.cancel, &|| {})?
             };
