@@ -1,0 +1,36 @@
+//! What can go wrong between a file and a verdict.
+
+use std::path::PathBuf;
+
+/// Result with the crate's [`Error`].
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// An error of this crate; the message says what failed, where, and what to do next.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A file whose content cannot be used.
+    #[error("{}: {reason}", path.display())]
+    Format {
+        /// File.
+        path: PathBuf,
+        /// What is wrong, where, and the remedy.
+        reason: String,
+    },
+    /// The system refused to read or write.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// File.
+        path: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// A setting outside its range.
+    #[error("{name} {reason}")]
+    Setting {
+        /// Its name.
+        name: &'static str,
+        /// What is wrong, and the remedy.
+        reason: String,
+    },
+}

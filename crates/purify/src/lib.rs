@@ -1,0 +1,9 @@
+//! Purification: adversarial inputs cleaned by diffusion before a classifier reads them, and the attacks that show what that is worth.
+//!
+//! A [`Classifier`] is anything that turns rows into logits. Everything else here is measured in data units, never in step numbers.
+
+mod classifier;
+mod error;
+
+pub use classifier::Classifier;
+pub use error::{Error, Result};
