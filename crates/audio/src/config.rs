@@ -10,6 +10,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Error, Result};
 
+mod wave;
+
+pub use wave::{WaveCodecConfig, WaveConfig};
+
 /// An audio model by architecture; `kind` is the tag.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
@@ -17,6 +21,8 @@ use crate::{Error, Result};
 pub enum ModelConfig {
     /// Diffusion prior over time-normalised log-mel spectrograms: speech by label and speaker.
     Prior(PriorConfig),
+    /// Diffusion of waveforms: vocoding, in-painting, band-width extension, sounds by label and speaker.
+    Wave(WaveConfig),
     /// Classifier of labels and speakers that `eval audio` scores with; not a diffusion model.
     Judge(JudgeConfig),
 }
@@ -313,6 +319,7 @@ impl ModelConfig {
     pub const fn rate(&self) -> u32 {
         match self {
             Self::Prior(config) => config.codec.rate,
+            Self::Wave(config) => config.codec.rate,
             Self::Judge(config) => config.rate,
         }
     }
@@ -321,6 +328,7 @@ impl ModelConfig {
     pub const fn vocabulary(&self) -> &Vocabulary {
         match self {
             Self::Prior(config) => &config.vocabulary,
+            Self::Wave(config) => &config.vocabulary,
             Self::Judge(config) => &config.vocabulary,
         }
     }
@@ -329,6 +337,7 @@ impl ModelConfig {
     pub const fn vocabulary_mut(&mut self) -> &mut Vocabulary {
         match self {
             Self::Prior(config) => &mut config.vocabulary,
+            Self::Wave(config) => &mut config.vocabulary,
             Self::Judge(config) => &mut config.vocabulary,
         }
     }
@@ -361,6 +370,7 @@ impl ModelConfig {
                 c.latent.as_ref().map_or(Ok(()), |latent| latent.check(&c.objective))?;
                 Ok(c.sampling.check()?)
             }
+            Self::Wave(c) => c.check(),
             Self::Judge(c) => {
                 within("rate", f64::from(c.rate), 4000.0, 192_000.0)?;
                 within("mels", c.mels as f64, 4.0, 512.0)?;

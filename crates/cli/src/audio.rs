@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use burn::tensor::Device;
 use langevin_audio::{
     ModelConfig,
-    model::{JudgeNet, PriorNet},
-    task::{Judge, Prior},
+    model::{FrameNet, JudgeNet, PriorNet},
+    task::{Judge, Prior, Wave},
 };
 use langevin_engine::{Checkpoint, RunConfig};
 use langevin_nn::Init;
@@ -49,7 +49,7 @@ pub(crate) fn open_prior(name: &Path, device: &Device) -> Result<(Prior, Checkpo
             let prior = Prior::new(&config, &checkpoint.constants(), net, device)?;
             Ok((prior, checkpoint))
         }
-        ModelConfig::Judge(_) => Err(other_kind(name, "a judge, not a prior")),
+        other => Err(other_kind(name, &other, "a prior")),
     }
 }
 
@@ -65,10 +65,33 @@ pub(crate) fn open_judge(name: &Path, device: &Device) -> Result<(Judge, Checkpo
             let net = checkpoint.load(net)?;
             Ok((Judge::new(&config, net, device)?, checkpoint))
         }
-        ModelConfig::Prior(_) => Err(other_kind(name, "a prior, not a judge")),
+        other => Err(other_kind(name, &other, "a judge")),
     }
 }
 
-fn other_kind(name: &Path, what: &str) -> Failure {
-    Failure::data("checkpoint", format!("{} is {what}", name.display())).help("`langevin list` shows what each shipped checkpoint is")
+/// Opens a waveform model; the checkpoint comes back without the weights.
+///
+/// # Errors
+/// No such checkpoint, or one that holds something else.
+pub(crate) fn open_wave(name: &Path, device: &Device) -> Result<(Wave, Checkpoint), Failure> {
+    let mut checkpoint = models::open(name)?;
+    match model_config(&checkpoint.header.config, name)? {
+        ModelConfig::Wave(config) => {
+            let net = FrameNet::new(&config, &mut Init::empty(device));
+            let net = checkpoint.load(net)?;
+            let wave = Wave::new(&config, &checkpoint.constants(), net, device)?;
+            Ok((wave, checkpoint))
+        }
+        other => Err(other_kind(name, &other, "a waveform model")),
+    }
+}
+
+fn other_kind(name: &Path, found: &ModelConfig, wanted: &str) -> Failure {
+    let found = match found {
+        ModelConfig::Prior(_) => "a prior",
+        ModelConfig::Wave(_) => "a waveform model",
+        ModelConfig::Judge(_) => "a judge",
+    };
+    Failure::data("checkpoint", format!("{} is {found}, not {wanted}", name.display()))
+        .help("`langevin list` shows what each shipped checkpoint is")
 }

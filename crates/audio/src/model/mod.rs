@@ -2,6 +2,8 @@
 
 mod judge;
 mod prior;
+mod wave;
 
 pub use judge::{JudgeNet, Verdict};
 pub use prior::{Conditions, PriorNet};
+pub use wave::{FrameNet, GIVEN};

@@ -11,7 +11,11 @@ mod prior;
 mod score;
 mod train_judge;
 mod train_prior;
+mod train_wave;
 mod vectors;
+mod wave;
+mod wave_likelihood;
+mod wave_uses;
 
 pub use distill::{DistillTask, student_config};
 pub use generate::{Generation, Request, Sound};
@@ -21,7 +25,11 @@ pub use prior::{Guidance, Prior};
 pub use score::{Reference, Scores, score};
 pub use train_judge::JudgeTask;
 pub use train_prior::PriorTask;
+pub use train_wave::WaveTask;
 pub use vectors::Vectors;
+pub use wave::{Given, GuidedWave, Wave};
+pub use wave_likelihood::WaveLikelihood;
+pub use wave_uses::{WaveGeneration, WaveRequest, WaveUse};
 
 use langevin_core::{Philox, noise::stream};
 
