@@ -4,6 +4,8 @@
 
 mod classifier;
 mod error;
+mod onnx;
 
 pub use classifier::Classifier;
 pub use error::{Error, Result};
+pub use onnx::{OnnxClassifier, OnnxOptions};
