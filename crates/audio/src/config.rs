@@ -1,5 +1,9 @@
 //! The `[model]` table of an audio config.
 
+mod diffwave;
+
+pub use diffwave::{DiffWaveCondition, DiffWaveConfig, DiffWaveMel};
+
 use langevin_core::{
     Param,
     loss::{TimeSampler, Weight},
@@ -17,6 +21,9 @@ use crate::{Error, Result};
 pub enum ModelConfig {
     /// Diffusion prior over time-normalised log-mel spectrograms: speech by label and speaker.
     Prior(PriorConfig),
+    /// DiffWave as published: a vocoder, or a model of waveforms with or without labels.
+    #[serde(rename = "diffwave")]
+    DiffWave(DiffWaveConfig),
     /// Classifier of labels and speakers that `eval audio` scores with; not a diffusion model.
     Judge(JudgeConfig),
 }
@@ -313,6 +320,7 @@ impl ModelConfig {
     pub const fn rate(&self) -> u32 {
         match self {
             Self::Prior(config) => config.codec.rate,
+            Self::DiffWave(config) => config.rate,
             Self::Judge(config) => config.rate,
         }
     }
@@ -321,6 +329,7 @@ impl ModelConfig {
     pub const fn vocabulary(&self) -> &Vocabulary {
         match self {
             Self::Prior(config) => &config.vocabulary,
+            Self::DiffWave(config) => &config.vocabulary,
             Self::Judge(config) => &config.vocabulary,
         }
     }
@@ -329,6 +338,7 @@ impl ModelConfig {
     pub const fn vocabulary_mut(&mut self) -> &mut Vocabulary {
         match self {
             Self::Prior(config) => &mut config.vocabulary,
+            Self::DiffWave(config) => &mut config.vocabulary,
             Self::Judge(config) => &mut config.vocabulary,
         }
     }
@@ -361,6 +371,7 @@ impl ModelConfig {
                 c.latent.as_ref().map_or(Ok(()), |latent| latent.check(&c.objective))?;
                 Ok(c.sampling.check()?)
             }
+            Self::DiffWave(c) => c.check(),
             Self::Judge(c) => {
                 within("rate", f64::from(c.rate), 4000.0, 192_000.0)?;
                 within("mels", c.mels as f64, 4.0, 512.0)?;

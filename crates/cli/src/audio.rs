@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use burn::tensor::Device;
 use langevin_audio::{
     ModelConfig,
+    config::CodecConfig,
     model::{JudgeNet, PriorNet},
     task::{Judge, Prior},
 };
@@ -66,6 +67,17 @@ pub(crate) fn open_judge(name: &Path, device: &Device) -> Result<(Judge, Checkpo
             Ok((Judge::new(&config, net, device)?, checkpoint))
         }
         ModelConfig::Prior(_) => Err(other_kind(name, "a prior, not a judge")),
+    }
+}
+
+/// The codec of a checkpoint that works on log-mel spectrograms.
+///
+/// # Errors
+/// No such checkpoint, or one that holds something else.
+pub(crate) fn codec_config(name: &Path) -> Result<CodecConfig, Failure> {
+    match model_config(&models::open(name)?.header.config, name)? {
+        ModelConfig::Prior(config) => Ok(config.codec),
+        ModelConfig::Judge(_) => Err(other_kind(name, "a judge, which has no codec")),
     }
 }
 

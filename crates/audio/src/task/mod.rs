@@ -2,6 +2,7 @@
 
 mod code;
 mod distill;
+mod dither;
 mod generate;
 mod judge;
 mod likelihood;
@@ -14,6 +15,7 @@ mod train_prior;
 mod vectors;
 
 pub use distill::{DistillTask, student_config};
+pub use dither::dither;
 pub use generate::{Generation, Request, Sound};
 pub use judge::{Judge, Judged};
 pub use likelihood::{Bounds, Errors, Estimate, Exact, Likelihood};
