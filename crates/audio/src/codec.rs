@@ -108,7 +108,7 @@ impl Frontend {
 }
 
 /// Resamples rows of `width` numbers to `count` rows: linear interpolation when stretching, triangle averages when shrinking.
-fn stretch(rows: &[f32], width: usize, count: usize) -> Vec<f32> {
+pub(crate) fn stretch(rows: &[f32], width: usize, count: usize) -> Vec<f32> {
     let have = rows.len() / width;
     let mut out = vec![0f32; count * width];
     let ratio = if count > 1 { (have - 1) as f64 / (count - 1) as f64 } else { 0.0 };

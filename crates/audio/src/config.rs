@@ -14,6 +14,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Error, Result};
 
+mod wave;
+
+pub use wave::{WaveCodecConfig, WaveConfig};
+
 /// An audio model by architecture; `kind` is the tag.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
@@ -21,6 +25,8 @@ use crate::{Error, Result};
 pub enum ModelConfig {
     /// Diffusion prior over time-normalised log-mel spectrograms: speech by label and speaker.
     Prior(PriorConfig),
+    /// Diffusion of waveforms: vocoding, in-painting, band-width extension, sounds by label and speaker.
+    Wave(WaveConfig),
     /// DiffWave as published: a vocoder, or a model of waveforms with or without labels.
     #[serde(rename = "diffwave")]
     DiffWave(DiffWaveConfig),
@@ -320,6 +326,7 @@ impl ModelConfig {
     pub const fn rate(&self) -> u32 {
         match self {
             Self::Prior(config) => config.codec.rate,
+            Self::Wave(config) => config.codec.rate,
             Self::DiffWave(config) => config.rate,
             Self::Judge(config) => config.rate,
         }
@@ -329,6 +336,7 @@ impl ModelConfig {
     pub const fn vocabulary(&self) -> &Vocabulary {
         match self {
             Self::Prior(config) => &config.vocabulary,
+            Self::Wave(config) => &config.vocabulary,
             Self::DiffWave(config) => &config.vocabulary,
             Self::Judge(config) => &config.vocabulary,
         }
@@ -338,6 +346,7 @@ impl ModelConfig {
     pub const fn vocabulary_mut(&mut self) -> &mut Vocabulary {
         match self {
             Self::Prior(config) => &mut config.vocabulary,
+            Self::Wave(config) => &mut config.vocabulary,
             Self::DiffWave(config) => &mut config.vocabulary,
             Self::Judge(config) => &mut config.vocabulary,
         }
@@ -371,6 +380,7 @@ impl ModelConfig {
                 c.latent.as_ref().map_or(Ok(()), |latent| latent.check(&c.objective))?;
                 Ok(c.sampling.check()?)
             }
+            Self::Wave(c) => c.check(),
             Self::DiffWave(c) => c.check(),
             Self::Judge(c) => {
                 within("rate", f64::from(c.rate), 4000.0, 192_000.0)?;

@@ -1,8 +1,8 @@
 //! Speech by diffusion: a prior over log-mel spectrograms, a vocoder, and the metrics that judge them.
 //!
 //! Data flows one way: [`io`](read_wav) reads clips, the [`Codec`](codec::Codec) turns them into vectors, core's plans run on the
-//! [`Prior`](task::Prior), the codec turns vectors into sound, [`write_wav`] writes it. A model of waveforms will be another file in
-//! `model/` and another task; nothing else changes.
+//! [`Prior`](task::Prior), the codec turns vectors into sound, [`write_wav`] writes it. The waveform model has a codec ([`wave_codec`]), a network and
+//! tasks of its own, and shares everything else.
 
 pub mod baseline;
 pub mod codec;
@@ -12,6 +12,7 @@ mod error;
 mod griffin_lim;
 mod io;
 mod loudness;
+mod mdct;
 mod mel;
 pub mod metrics;
 pub mod model;
@@ -19,6 +20,7 @@ mod picture;
 mod resample;
 mod stft;
 pub mod task;
+pub mod wave_codec;
 
 pub use config::ModelConfig;
 pub use error::{Error, Result};
@@ -28,6 +30,7 @@ pub use io::{
     parse_name, read_manifest, read_mel, read_wav, read_wav_and_format, write_wav,
 };
 pub use loudness::{STRETCH_SECONDS, TARGET_RMS, loudest_rms, normalise};
+pub use mdct::Mdct;
 pub use mel::{Energy, MelBank, hz_to_mel, mel_to_hz};
 pub use picture::png;
 pub use realfft::num_complex::Complex;

@@ -6,8 +6,8 @@ use burn::tensor::Device;
 use langevin_audio::{
     ModelConfig,
     config::CodecConfig,
-    model::{JudgeNet, PriorNet},
-    task::{Judge, Prior},
+    model::{DiffWaveNet, FrameNet, JudgeNet, PriorNet},
+    task::{DiffWave, Judge, Prior, Wave},
 };
 use langevin_engine::{Checkpoint, RunConfig};
 use langevin_nn::Init;
@@ -16,6 +16,8 @@ use crate::{models, report::Failure};
 
 /// The shipped prior.
 pub(crate) const PRIOR: &str = "audio-digits";
+/// The model of waveforms.
+pub(crate) const WAVE: &str = "audio-wave";
 /// The shipped judge.
 pub(crate) const JUDGE: &str = "audio-judge";
 /// Name of the domain in configs.
@@ -50,7 +52,7 @@ pub(crate) fn open_prior(name: &Path, device: &Device) -> Result<(Prior, Checkpo
             let prior = Prior::new(&config, &checkpoint.constants(), net, device)?;
             Ok((prior, checkpoint))
         }
-        ModelConfig::Judge(_) => Err(other_kind(name, "a judge, not a prior")),
+        other => Err(other_kind(name, &other, "a prior")),
     }
 }
 
@@ -66,21 +68,60 @@ pub(crate) fn open_judge(name: &Path, device: &Device) -> Result<(Judge, Checkpo
             let net = checkpoint.load(net)?;
             Ok((Judge::new(&config, net, device)?, checkpoint))
         }
-        ModelConfig::Prior(_) => Err(other_kind(name, "a prior, not a judge")),
+        other => Err(other_kind(name, &other, "a judge")),
     }
 }
 
-/// The codec of a checkpoint that works on log-mel spectrograms.
+/// A model of waveforms.
+#[allow(clippy::large_enum_variant, reason = "a command has one")]
+pub(crate) enum Waveforms {
+    /// One for every use.
+    Wave(Wave),
+    /// One that makes new sounds only.
+    DiffWave(DiffWave),
+}
+
+/// Opens a waveform model; the checkpoint comes back without the weights.
+///
+/// # Errors
+/// No such checkpoint, or one that holds something else.
+pub(crate) fn open_waveforms(name: &Path, device: &Device) -> Result<(Waveforms, Checkpoint), Failure> {
+    let mut checkpoint = models::open(name)?;
+    match model_config(&checkpoint.header.config, name)? {
+        ModelConfig::Wave(config) => {
+            let net = FrameNet::new(&config, &mut Init::empty(device));
+            let net = checkpoint.load(net)?;
+            let wave = Wave::new(&config, &checkpoint.constants(), net, device)?;
+            Ok((Waveforms::Wave(wave), checkpoint))
+        }
+        ModelConfig::DiffWave(config) => {
+            let net = DiffWaveNet::new(&config, &mut Init::empty(device));
+            let net = checkpoint.load(net)?;
+            Ok((Waveforms::DiffWave(DiffWave::new(&config, net, device)?), checkpoint))
+        }
+        other => Err(other_kind(name, &other, "a waveform model")),
+    }
+}
+
+/// The codec of a checkpoint that works on log-mel spectrograms of whole clips.
 ///
 /// # Errors
 /// No such checkpoint, or one that holds something else.
 pub(crate) fn codec_config(name: &Path) -> Result<CodecConfig, Failure> {
     match model_config(&models::open(name)?.header.config, name)? {
         ModelConfig::Prior(config) => Ok(config.codec),
-        ModelConfig::Judge(_) => Err(other_kind(name, "a judge, which has no codec")),
+        ModelConfig::DiffWave(config) => Ok(config.codec()),
+        other => Err(other_kind(name, &other, "a model of log-mel spectrograms")),
     }
 }
 
-fn other_kind(name: &Path, what: &str) -> Failure {
-    Failure::data("checkpoint", format!("{} is {what}", name.display())).help("`langevin list` shows what each shipped checkpoint is")
+fn other_kind(name: &Path, found: &ModelConfig, wanted: &str) -> Failure {
+    let found = match found {
+        ModelConfig::Prior(_) => "a prior",
+        ModelConfig::Wave(_) => "a waveform model",
+        ModelConfig::DiffWave(_) => "a DiffWave",
+        ModelConfig::Judge(_) => "a judge",
+    };
+    Failure::data("checkpoint", format!("{} is {found}, not {wanted}", name.display()))
+        .help("`langevin list` shows what each shipped checkpoint is")
 }

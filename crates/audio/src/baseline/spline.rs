@@ -14,7 +14,12 @@ pub fn upsample_spline(samples: &[f32], from: u32, to: u32) -> Result<Vec<f32>> 
     check_rate(from)?;
     check_rate(to)?;
     if to <= from {
-        return Err(Error::OutOfRange { what: "rate to up-sample to, in hertz,", got: f64::from(to), min: f64::from(from) + 1.0, max: 768_000.0 });
+        return Err(Error::OutOfRange {
+            what: "rate to up-sample to, in hertz,",
+            got: f64::from(to),
+            min: f64::from(from) + 1.0,
+            max: 768_000.0,
+        });
     }
     if samples.is_empty() {
         return Err(Error::TooFew { what: "samples to up-sample", got: 0, want: 1 });

@@ -261,7 +261,11 @@ mod tests {
         assert!(with(|c| c.mel.strides = [16, 16]).contains("strides"));
         assert!(with(|c| c.fast = vec![0.5, 0.9]).contains("knows nothing"));
         assert!(with(|c| c.fast = vec![2.0]).contains("variance"));
-        let paper = DiffWaveConfig { rate: 22_050, mel: DiffWaveMel { n_fft: 1024, window: 1024, mels: 80, floor: 1e-5, strides: [16, 16] }, ..DiffWaveConfig::default() };
+        let paper = DiffWaveConfig {
+            rate: 22_050,
+            mel: DiffWaveMel { n_fft: 1024, window: 1024, mels: 80, floor: 1e-5, strides: [16, 16] },
+            ..DiffWaveConfig::default()
+        };
         paper.check().unwrap();
         assert_eq!(paper.hop(), 256);
     }

@@ -117,11 +117,8 @@ mod tests {
     fn a_factor_is_its_decibels_everywhere() {
         let recording = noise(8000, 1);
         let clip: Vec<f32> = recording.iter().map(|v| v * 0.5).collect();
-        let parts = [
-            Part::default(),
-            Part { band: Some(2000.0..4000.0), range: None },
-            Part { band: Some(1000.0..1200.0), range: Some(0.2..0.5) },
-        ];
+        let parts =
+            [Part::default(), Part { band: Some(2000.0..4000.0), range: None }, Part { band: Some(1000.0..1200.0), range: Some(0.2..0.5) }];
         for part in parts {
             let got = compare(&recording, &clip, 8000, &part).unwrap();
             assert!((got.log_spectral_distance - 6.0206).abs() < 1e-3, "{got:?}");

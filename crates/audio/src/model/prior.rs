@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use burn::{
     module::Module,
     nn::{Embedding, Linear},
-    tensor::{Int, Tensor, TensorData},
+    tensor::{Device, Int, Tensor, TensorData},
 };
 use langevin_core::schedule::{LearnedGamma, MonotoneGamma, ScheduleSpec};
 use langevin_nn::{
@@ -15,7 +15,7 @@ use langevin_nn::{
 
 use crate::config::PriorConfig;
 
-const TIME_FEATURES: usize = 128;
+pub(super) const TIME_FEATURES: usize = 128;
 /// Before every modulation.
 const NORM: Norm = Norm::Layer { epsilon: 1e-5 };
 
@@ -101,28 +101,9 @@ impl PriorNet {
     ///
     /// Modulation is computed once for each different condition and handed out to its rows: in sampling a whole batch has one or two.
     pub fn forward(&self, x: Tensor<2>, c_noise: &[f32], conditions: &Conditions) -> Tensor<2> {
-        let device = x.device();
-        let different = Different::of(c_noise, conditions);
-        let hidden = [self.label.weight.dims()[0] - 1, self.speaker.weight.dims()[0] - 1];
-        let ids = |ids: Vec<usize>| {
-            let count = ids.len();
-            Tensor::<1, Int>::from_data(TensorData::new(ids.into_iter().map(|id| id as i64).collect::<Vec<_>>(), [count]), &device)
-        };
-        let embed = |table: &Embedding, of: &[Option<usize>], hidden: usize| {
-            table.weight.val().select(0, ids(different.first.iter().map(|&row| of[row].unwrap_or(hidden)).collect()))
-        };
-        let levels: Vec<f32> = different.first.iter().map(|&row| c_noise[row]).collect();
-        // c_noise spans about [-1.2, 1]: scaled up so that the fastest feature turns a few times over the range.
-        let time = TimeEmbedding::new(TIME_FEATURES, 1000.0, 16.0).forward(&levels, &device);
-        let condition = linear_activated(&self.time, Activation::Silu, time)
-            + embed(&self.label, &conditions.labels, hidden[0])
-            + embed(&self.speaker, &conditions.speakers, hidden[1]);
-        let condition = linear_activated(&self.mix, Activation::Silu, condition);
-        let of_row = (different.first.len() < c_noise.len()).then(|| ids(different.of_row));
-        let modulation = |layer: &Linear| {
-            let rows = linear(layer, condition.clone());
-            of_row.as_ref().map_or_else(|| rows.clone(), |of_row| rows.clone().select(0, of_row.clone()))
-        };
+        let embedding = Embedded { time: &self.time, label: &self.label, speaker: &self.speaker, mix: &self.mix };
+        let condition = embedding.forward(c_noise, conditions, &x.device());
+        let modulation = |layer: &Linear| condition.through(layer);
         let mut h = linear(&self.input, x);
         for block in &self.blocks {
             let modulation = modulation(&block.modulate);
@@ -140,6 +121,51 @@ fn gamma(config: &PriorConfig, init: &mut Init<'_>) -> Option<MonotoneGamma> {
     };
     let seed = init.seed();
     MonotoneGamma::new(gamma_min, gamma_max, learned.hidden, seed, init.device()).ok()
+}
+
+/// The layers that make a condition of noise level, label and speaker.
+pub(super) struct Embedded<'a> {
+    pub(super) time: &'a Linear,
+    pub(super) label: &'a Embedding,
+    pub(super) speaker: &'a Embedding,
+    pub(super) mix: &'a Linear,
+}
+
+/// The different conditions of a batch, shape `[different, width]`, and which of them each row has, where some share one.
+pub(super) struct Condition {
+    different: Tensor<2>,
+    of_row: Option<Tensor<1, Int>>,
+}
+
+impl Embedded<'_> {
+    /// The conditions of rows at noise inputs `c_noise`.
+    pub(super) fn forward(&self, c_noise: &[f32], conditions: &Conditions, device: &Device) -> Condition {
+        let different = Different::of(c_noise, conditions);
+        let hidden = [self.label.weight.dims()[0] - 1, self.speaker.weight.dims()[0] - 1];
+        let ids = |ids: Vec<usize>| {
+            let count = ids.len();
+            Tensor::<1, Int>::from_data(TensorData::new(ids.into_iter().map(|id| id as i64).collect::<Vec<_>>(), [count]), device)
+        };
+        let embed = |table: &Embedding, of: &[Option<usize>], hidden: usize| {
+            table.weight.val().select(0, ids(different.first.iter().map(|&row| of[row].unwrap_or(hidden)).collect()))
+        };
+        let levels: Vec<f32> = different.first.iter().map(|&row| c_noise[row]).collect();
+        // c_noise spans about [-1.2, 1]: scaled up so that the fastest feature turns a few times over the range.
+        let time = TimeEmbedding::new(TIME_FEATURES, 1000.0, 16.0).forward(&levels, device);
+        let condition = linear_activated(self.time, Activation::Silu, time)
+            + embed(self.label, &conditions.labels, hidden[0])
+            + embed(self.speaker, &conditions.speakers, hidden[1]);
+        let of_row = (different.first.len() < c_noise.len()).then(|| ids(different.of_row));
+        Condition { different: linear_activated(self.mix, Activation::Silu, condition), of_row }
+    }
+}
+
+impl Condition {
+    /// A layer's view of every row's condition, shape `[rows, outputs]`.
+    pub(super) fn through(&self, layer: &Linear) -> Tensor<2> {
+        let rows = linear(layer, self.different.clone());
+        self.of_row.as_ref().map_or_else(|| rows.clone(), |of_row| rows.clone().select(0, of_row.clone()))
+    }
 }
 
 /// The different conditions of a batch.
@@ -175,7 +201,7 @@ impl Block {
 }
 
 /// Equal parts of the last dimension.
-fn split<const N: usize>(x: &Tensor<2>) -> [Tensor<2>; N] {
+pub(super) fn split<const N: usize>(x: &Tensor<2>) -> [Tensor<2>; N] {
     let [rows, width] = x.dims();
     let part = width / N;
     std::array::from_fn(|k| x.clone().slice([0..rows, k * part..(k + 1) * part]))

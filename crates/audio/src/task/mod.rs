@@ -1,6 +1,7 @@
 //! What users ask for: train a prior or a judge, distil, generate, score.
 
 mod code;
+mod diffwave;
 mod distill;
 mod dither;
 mod generate;
@@ -10,10 +11,15 @@ mod memory;
 mod moments;
 mod prior;
 mod score;
+mod train_diffwave;
 mod train_judge;
 mod train_prior;
+mod train_wave;
 mod vectors;
+mod wave;
+mod wave_uses;
 
+pub use diffwave::{DiffWave, DiffWaveGeneration};
 pub use distill::{DistillTask, student_config};
 pub use dither::dither;
 pub use generate::{Generation, Request, Sound};
@@ -21,9 +27,13 @@ pub use judge::{Judge, Judged};
 pub use likelihood::{Bounds, Errors, Estimate, Exact, Likelihood};
 pub use prior::{Guidance, Prior};
 pub use score::{Reference, Scores, score};
+pub use train_diffwave::DiffWaveTask;
 pub use train_judge::JudgeTask;
 pub use train_prior::PriorTask;
+pub use train_wave::WaveTask;
 pub use vectors::Vectors;
+pub use wave::{Given, GuidedWave, Wave};
+pub use wave_uses::{WaveGeneration, WaveRequest, WaveUse};
 
 use langevin_core::{Philox, noise::stream};
 

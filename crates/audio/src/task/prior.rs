@@ -176,17 +176,17 @@ pub(super) fn c_noise(at: Level) -> f32 {
 }
 
 /// Weight of an estimate, and whether it sees the label and the speaker.
-type Variant = (f64, bool, bool);
+pub(super) type Variant = (f64, bool, bool);
 
 /// `D = D(-,-) + w_l [D(l,-) - D(-,-)] + w_s [D(l,s) - D(l,-)]`; with equal weights the middle term vanishes and two variants remain, the
 /// classifier-free guidance of core's `Guided`. All variants go through the network as one batch.
-fn variants(guidance: Guidance) -> Vec<Variant> {
+pub(super) fn variants(guidance: Guidance) -> Vec<Variant> {
     let all = [(guidance.speaker, true, true), (guidance.label - guidance.speaker, true, false), (1.0 - guidance.label, false, false)];
     all.into_iter().filter(|v| v.0 != 0.0).collect()
 }
 
 /// The conditions of a batch that holds every variant.
-fn seen_by(variants: &[Variant], conditions: &Conditions) -> Conditions {
+pub(super) fn seen_by(variants: &[Variant], conditions: &Conditions) -> Conditions {
     let see = |shown: bool, ids: &[Option<usize>]| ids.iter().map(move |id| id.filter(|_| shown)).collect::<Vec<_>>();
     Conditions {
         labels: variants.iter().flat_map(|v| see(v.1, &conditions.labels)).collect(),

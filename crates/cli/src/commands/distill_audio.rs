@@ -157,7 +157,7 @@ fn open_teacher(name: &Path) -> Result<(Checkpoint, PriorConfig), Failure> {
     let checkpoint = models::open(name)?;
     match audio::model_config(&checkpoint.header.config, name)? {
         ModelConfig::Prior(config) => Ok((checkpoint, config)),
-        ModelConfig::Judge(_) => Err(Failure::data("checkpoint", format!("{} is a judge, not a prior", name.display()))),
+        _ => Err(Failure::data("checkpoint", format!("{} is not a prior", name.display())).help("only a prior can be distilled")),
     }
 }
 

@@ -8,6 +8,7 @@ mod sources;
 mod speech;
 mod targets;
 mod uses;
+mod waves;
 
 use std::path::{Path, PathBuf};
 

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use langevin_audio::{
     ModelConfig,
     data::Recordings,
-    task::{JudgeTask, PriorTask},
+    task::{DiffWaveTask, JudgeTask, PriorTask, WaveTask},
 };
 use langevin_engine::{Checkpoint, state};
 
@@ -69,13 +69,23 @@ pub(super) fn run(args: &Args, settings: &Settings) -> Result<(), Failure> {
         return training::show(&config);
     }
     let (seed, batch) = (config.seed, config.train.batch);
+    let constants = || match &args.run.resume {
+        Some(folder) => Ok::<_, Failure>(Some(state::constants_of(folder)?)),
+        None => Ok(initial.as_ref().map(Checkpoint::constants)),
+    };
     match &model {
         ModelConfig::Prior(prior) => {
-            let constants = match &args.run.resume {
-                Some(folder) => Some(state::constants_of(folder)?),
-                None => initial.as_ref().map(Checkpoint::constants),
-            };
+            let constants = constants()?;
             let task = PriorTask::new(prior, seed, batch, constants.as_deref(), &recordings, &held)?;
+            args.run.drive(&task, &config, initial.as_ref(), settings)
+        }
+        ModelConfig::Wave(wave) => {
+            let constants = constants()?;
+            let task = WaveTask::new(wave, seed, batch, constants.as_deref(), &recordings, &held)?;
+            args.run.drive(&task, &config, initial.as_ref(), settings)
+        }
+        ModelConfig::DiffWave(diffwave) => {
+            let task = DiffWaveTask::new(diffwave, seed, batch, &recordings, &held)?;
             args.run.drive(&task, &config, initial.as_ref(), settings)
         }
         ModelConfig::Judge(judge) => {

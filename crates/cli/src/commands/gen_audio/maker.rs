@@ -1,6 +1,9 @@
 //! What makes a sound of a recording: a diffusion model of waveforms, or a method that learned nothing.
 
-use std::{ops::ControlFlow, ops::Range, path::Path};
+use std::{
+    ops::{ControlFlow, Range},
+    path::Path,
+};
 
 use burn::tensor::Device;
 use langevin_audio::{
@@ -17,6 +20,7 @@ use super::{
     sources::Source,
     targets::Made,
     uses::{InpaintMethod, UpsampleMethod, Use, Vocoder},
+    waves::Waves,
 };
 use crate::{audio, report::Failure, values};
 
@@ -25,6 +29,7 @@ pub(super) enum Maker {
     GriffinLim(Frontend),
     LinearPrediction,
     Spline,
+    Model(Waves),
 }
 
 /// What the manifest says of it.
@@ -50,7 +55,7 @@ impl Maker {
     ///
     /// # Errors
     /// A checkpoint that is not there or is of another kind, or flags of a model beside a method that has none.
-    pub(super) fn open(chosen: &Use, args: &Args, _seed: u64, _device: &Device) -> Result<(Self, About), Failure> {
+    pub(super) fn open(chosen: &Use, args: &Args, seed: u64, device: &Device) -> Result<(Self, About), Failure> {
         let (maker, about) = match chosen {
             Use::Vocode { vocoder: Vocoder::GriffinLim, .. } => {
                 let name = args.checkpoint_or(audio::PRIOR);
@@ -58,7 +63,10 @@ impl Maker {
             }
             Use::Inpaint { method: InpaintMethod::LinearPrediction, .. } => (Self::LinearPrediction, About::plain("linear-prediction")),
             Use::Upsample { method: UpsampleMethod::Spline, .. } => (Self::Spline, About::plain("spline")),
-            _ => return Err(Failure::data("checkpoint", "this program has no diffusion model of waveforms inside")),
+            _ => {
+                let (waves, about) = Waves::open(chosen, args, seed, device)?;
+                return Ok((Self::Model(waves), about));
+            }
         };
         maker.refuse_flags(args, about.method)?;
         Ok((maker, about))
@@ -79,9 +87,12 @@ impl Maker {
     }
 
     /// The rate at which it reads clips, hertz; the clip's own when absent.
-    pub(super) fn rate(&self, _chosen: &Use) -> Option<u32> {
+    pub(super) fn rate(&self, chosen: &Use) -> Option<u32> {
         match self {
             Self::GriffinLim(frontend) => Some(frontend.config().rate),
+            // It is raised from what it is.
+            Self::Model(_) if matches!(chosen, Use::Upsample { .. }) => None,
+            Self::Model(waves) => Some(waves.rate()),
             Self::LinearPrediction | Self::Spline => None,
         }
     }
@@ -90,6 +101,7 @@ impl Maker {
     pub(super) fn bands(&self) -> Option<usize> {
         match self {
             Self::GriffinLim(frontend) => Some(frontend.config().mels),
+            Self::Model(waves) => waves.bands(),
             Self::LinearPrediction | Self::Spline => None,
         }
     }
@@ -103,9 +115,10 @@ impl Maker {
         chosen: &Use,
         sources: &[Source],
         format: Option<WavFormat>,
-        _observe: &dyn Fn() -> ControlFlow<()>,
+        observe: &dyn Fn() -> ControlFlow<()>,
     ) -> Result<ControlFlow<(), Vec<Made>>, Failure> {
         let one = match (self, chosen, sources) {
+            (Self::Model(waves), ..) => return waves.make(chosen, sources, format, observe),
             (Self::GriffinLim(frontend), Use::Vocode { save_mel, .. }, [source]) => griffin_lim(frontend, source, *save_mel, format)?,
             (Self::LinearPrediction, Use::Inpaint { range, .. }, [Source::Clip(clip, own)]) => {
                 let range = samples_of(*range, clip);
@@ -122,7 +135,7 @@ impl Maker {
 }
 
 /// The samples of a stretch of time.
-pub(super) fn samples_of(range: clip: &Clip) -> Range<usize> {
+pub(super) fn samples_of(range: values::Range, clip: &Clip) -> Range<usize> {
     let at = |seconds: f64| (seconds * f64::from(clip.rate)).round() as usize;
     at(range.from)..at(range.to)
 }

@@ -53,8 +53,8 @@ impl Sources {
     }
 
     /// Several files that belong together.
-    pub(super) fn of(paths: &[PathBuf], rate: u32) -> Self {
-        Self { paths: paths.to_vec(), folder: false, rate: Some(rate), bands: None }
+    pub(super) fn of(paths: &[PathBuf], rate: Option<u32>) -> Self {
+        Self { paths: paths.to_vec(), folder: false, rate, bands: None }
     }
 
     /// Reads one of them.

@@ -3,7 +3,7 @@
 use std::{ops::Range, path::Path};
 
 use langevin_audio::{
-    encode_wav, loudest_rms,
+    encode_wav, loudest_rms, png,
     task::{Generation, Guidance, Prior, Request, Sound, dither},
 };
 use langevin_engine::{Checkpoint, Shard, parallel::whole_micro_batches, sample};
@@ -66,7 +66,10 @@ pub(super) fn run(args: &Args, settings: &Settings) -> Result<(), Failure> {
     }
     let listener = Listener::open(&prior, &device)?;
     if listener.is_none() && request.takes > 1 {
-        return Err(Failure::data("best-of", "the built-in judge does not know the labels and speakers of this checkpoint, so it cannot choose"));
+        return Err(Failure::data(
+            "best-of",
+            "the built-in judge does not know the labels and speakers of this checkpoint, so it cannot choose",
+        ));
     }
     let started = std::time::Instant::now();
     let batches = whole_micro_batches(rows.clone(), generation.micro_batch()).len() as u64;
@@ -90,7 +93,7 @@ pub(super) fn run(args: &Args, settings: &Settings) -> Result<(), Failure> {
     for (clip, file) in clips.iter().zip(files) {
         writes.push((folder.file(&format!("{}.wav", stem(clip)), args.write.force)?, file));
         if args.png {
-            let picture = super::picture(prior.codec.frontend(), &clip.samples)?;
+            let picture = png(&clip.samples, rate)?;
             writes.push((folder.file(&format!("{}.png", stem(clip)), args.write.force)?, picture));
         }
     }

@@ -110,8 +110,10 @@ impl UseArgs {
                 (.., Some(count)) => Use::Vary { input, count, strength: self.strength.unwrap_or(0.5) },
                 _ => {
                     let message = format!("it is not said what to do with {}", input.display());
-                    return Err(Failure::usage("input", message)
-                        .help(format!("give --inpaint A..B, --upsample RATE or --variations N, or --from {} to vocode it", input.display())));
+                    return Err(Failure::usage("input", message).help(format!(
+                        "give --inpaint A..B, --upsample RATE or --variations N, or --from {} to vocode it",
+                        input.display()
+                    )));
                 }
             }
         } else {

@@ -1,0 +1,422 @@
+//! What a waveform model is used for: every use is a state with something known, a walk through noise levels, and a way back to a clip.
+
+use std::{
+    ops::{ControlFlow, Range},
+    sync::Arc,
+};
+
+use burn::tensor::{Tensor, TensorData};
+use langevin_core::{
+    Level, Philox, Plan, State as _,
+    drive::{RePaint, invert, sdedit},
+    latent::slerp,
+    noise::stream,
+    recipe::{Method, Run, Sampling},
+    solver::{Ddim, Solver},
+};
+use langevin_nn::Sampler;
+
+use super::{
+    prior::Guidance,
+    wave::{Given, GuidedWave, Wave},
+};
+use crate::{Error, Result, loudness, model::Conditions, resample::resample, wave_codec::BANDS};
+
+/// Longest clip made or changed, seconds.
+const LONGEST_SECONDS: f64 = 3600.0;
+/// Bands below half the lower rate that up-sampling makes anew: there the resampler's filter already falls.
+const TRANSITION: usize = 2;
+/// Fixed-point iterations of an inverted step.
+const REFINEMENTS: usize = 2;
+
+/// How a waveform model is asked, whatever for.
+#[derive(Clone, Debug, PartialEq)]
+pub struct WaveRequest {
+    /// What is said; hidden from the network when absent.
+    pub label: Option<String>,
+    /// Who says it; hidden from the network when absent.
+    pub speaker: Option<String>,
+    /// Guidance weights; without label and speaker there is no guidance.
+    pub guidance: Guidance,
+    /// How noise becomes a sound; its guidance weight is not read here.
+    pub sampling: Sampling,
+    /// Seed: with the row, the address of all noise.
+    pub seed: u64,
+}
+
+/// One sound to make. Clips are mono, at the model's rate unless said otherwise, of any loudness; the result has the loudness of the input.
+#[derive(Clone, Debug, PartialEq)]
+pub enum WaveUse {
+    /// A clip whose log-mel rows are given; [`Wave::vocoding`] makes one of a clip.
+    Vocode {
+        /// Natural log-mel magnitudes at the standard loudness, as [`WaveCodec::log_mel`](crate::wave_codec::WaveCodec::log_mel) makes them:
+        /// shape `[1 + samples / 64 (rounded up), mels]`.
+        mel: Arc<[f32]>,
+        /// Samples of the clip.
+        samples: usize,
+        /// Factor of the result; 1 leaves it at the standard loudness.
+        gain: f32,
+    },
+    /// The clip with new samples in a range; all others are returned bit for bit.
+    Inpaint {
+        /// The clip; samples in the range are not looked at, but must be finite.
+        clip: Arc<[f32]>,
+        /// Samples to make.
+        range: Range<usize>,
+        /// RePaint instead of what the network has learned about gaps.
+        repaint: Option<RePaint>,
+    },
+    /// The clip at the model's rate, which is above its own; what its rate could hold stays as it is.
+    Upsample {
+        /// The clip, at `rate`.
+        clip: Arc<[f32]>,
+        /// Its rate, hertz.
+        rate: u32,
+    },
+    /// The clip noised for a part of the way and denoised again (SDEdit, Meng et al. 2022).
+    Vary {
+        /// The clip.
+        clip: Arc<[f32]>,
+        /// Share of the steps, 0 (the clip, bit for bit) to 1 (a new sound of its length).
+        strength: f64,
+    },
+    /// A clip between two others: spherically between the noises that DDIM takes them to (Song et al. 2021). The ends are the
+    /// reconstructions of the inputs.
+    Interpolate {
+        /// The clip at share 0.
+        from: Arc<[f32]>,
+        /// The clip at share 1.
+        to: Arc<[f32]>,
+        /// Where between them, 0 to 1.
+        share: f64,
+    },
+    /// A new sound, at the standard loudness.
+    Sample {
+        /// Its length, seconds.
+        seconds: f64,
+    },
+}
+
+impl Wave {
+    /// A clip at the standard loudness with its log-mel rows, ready to be vocoded to its own loudness.
+    ///
+    /// # Errors
+    /// A clip that is empty or not finite.
+    pub fn vocoding(&self, clip: &[f32]) -> Result<WaveUse> {
+        let (loud, gain) = self.normalised(clip)?;
+        Ok(WaveUse::Vocode { mel: self.codec.log_mel(&loud)?.into(), samples: clip.len(), gain: 1.0 / gain })
+    }
+
+    /// A clip at the standard loudness, and the factor that brought it there.
+    fn normalised(&self, clip: &[f32]) -> Result<(Vec<f32>, f32)> {
+        if clip.is_empty() {
+            return Err(Error::TooFew { what: "samples of the clip", got: 0, want: 1 });
+        }
+        if let Some(index) = clip.iter().position(|v| !v.is_finite()) {
+            return Err(Error::NonFinite { what: "samples of the clip", index });
+        }
+        let mut loud = clip.to_vec();
+        let gain = loudness::normalise(&mut loud, self.config.codec.rate);
+        Ok((loud, gain))
+    }
+
+    fn state(&self, frames: Vec<f32>) -> Tensor<3> {
+        let count = frames.len() / BANDS;
+        Tensor::from_data(TensorData::new(frames, [1, count, BANDS]), self.device())
+    }
+
+    fn check(&self, of: &WaveUse) -> Result<()> {
+        let within = |name, value: f64, least: f64, most: f64| {
+            if (least..=most).contains(&value) { Ok(()) } else { Err(Error::Setting { name, value, least, most }) }
+        };
+        let rate = f64::from(self.config.codec.rate);
+        let sound = |clip: &[f32]| {
+            self.normalised(clip)?;
+            within("duration in seconds", clip.len() as f64 / rate, 0.0, LONGEST_SECONDS)
+        };
+        match of {
+            WaveUse::Vocode { mel, samples, gain } => {
+                let want = self.codec.frames(*samples) * self.config.codec.mels;
+                if *samples == 0 || mel.len() != want {
+                    return Err(Error::Shape { what: "numbers of the log-mel rows", got: mel.len(), want });
+                }
+                if let Some(index) = mel.iter().position(|v| !v.is_finite()) {
+                    return Err(Error::NonFinite { what: "log-mel rows", index });
+                }
+                within("gain", f64::from(*gain), 0.0, 1e9)?;
+                within("duration in seconds", *samples as f64 / rate, 0.0, LONGEST_SECONDS)
+            }
+            WaveUse::Inpaint { clip, range, .. } => {
+                sound(clip)?;
+                if range.is_empty() {
+                    return Err(Error::TooFew { what: "samples of the range to fill", got: 0, want: 1 });
+                }
+                within("end of the range to fill, in samples,", range.end as f64, 1.0, clip.len() as f64)
+            }
+            WaveUse::Upsample { clip, rate: from } => {
+                sound(clip)?;
+                within("rate of the clip to up-sample, in hertz,", f64::from(*from), rate / 8.0, rate - 1.0)
+            }
+            WaveUse::Vary { clip, strength } => {
+                sound(clip)?;
+                within("strength", *strength, 0.0, 1.0)
+            }
+            WaveUse::Interpolate { from, to, share } => {
+                sound(from)?;
+                sound(to)?;
+                within("share of an interpolation", *share, 0.0, 1.0)
+            }
+            WaveUse::Sample { seconds } => within("duration in seconds", *seconds, 1.0 / rate, LONGEST_SECONDS),
+        }
+    }
+}
+
+/// Uses bound to a model: the engine's sampler, a row a use. Row `r` draws its noise at `(seed, r, node, stream)`, so it does not depend on what
+/// else is asked for.
+#[derive(Debug)]
+pub struct WaveGeneration<'a> {
+    wave: &'a Wave,
+    run: Run,
+    /// The solver, where the run is no driver.
+    solver: Option<Solver>,
+    sampling: Sampling,
+    noise: Philox,
+    conditions: Conditions,
+    guidance: Guidance,
+    uses: Vec<WaveUse>,
+}
+
+impl<'a> WaveGeneration<'a> {
+    /// Checks a request and its uses against a model; `uses[r]` is row `r`.
+    ///
+    /// # Errors
+    /// [`Error::UnknownCondition`], clips that are empty or not finite, [`Error::Setting`] for a number out of range, or what the core refuses.
+    pub fn new(wave: &'a Wave, request: &WaveRequest, uses: Vec<WaveUse>) -> Result<Self> {
+        let vocabulary = &wave.config.vocabulary;
+        let label = request.label.as_deref().map(|name| vocabulary.label(name)).transpose()?;
+        let speaker = request.speaker.as_deref().map(|name| vocabulary.speaker(name)).transpose()?;
+        for (name, value) in [("guidance of the label", request.guidance.label), ("guidance of the speaker", request.guidance.speaker)] {
+            if !(-100.0..=100.0).contains(&value) {
+                return Err(Error::Setting { name, value, least: -100.0, most: 100.0 });
+            }
+        }
+        let run = wave.run(&request.sampling)?;
+        let solver = match request.sampling.solver {
+            Method::Solver(solver) => Some(solver),
+            Method::Driver(_) => None,
+        };
+        for of in &uses {
+            wave.check(of)?;
+            if solver.is_none() && matches!(of, WaveUse::Vary { .. }) {
+                let reason = "variations start on the way, which only a solver can; choose one, such as dpmpp2m".to_owned();
+                return Err(langevin_core::Error::Invalid { what: "solver", reason }.into());
+            }
+        }
+        Ok(Self {
+            wave,
+            run,
+            solver,
+            sampling: request.sampling.clone(),
+            noise: Philox::new(request.seed),
+            conditions: Conditions { labels: vec![label], speakers: vec![speaker] },
+            guidance: request.guidance,
+            uses,
+        })
+    }
+
+    /// The sampling run, for `--dry-run` and manifests.
+    pub const fn run(&self) -> &Run {
+        &self.run
+    }
+
+    /// Number of uses.
+    pub const fn len(&self) -> usize {
+        self.uses.len()
+    }
+
+    /// Whether there are none.
+    pub const fn is_empty(&self) -> bool {
+        self.uses.is_empty()
+    }
+
+    fn make(&self, row: u32, observe: &dyn Fn() -> ControlFlow<()>) -> Result<ControlFlow<(), Vec<f32>>> {
+        let (wave, codec) = (self.wave, &self.wave.codec);
+        let walk = Walk { of: self, row, observe };
+        match &self.uses[row as usize] {
+            WaveUse::Vocode { mel, samples, gain } => {
+                let given = Given { mel: Some(codec.normalise_mel(mel)), ..Given::nothing(codec.frames(*samples)) };
+                Ok(walk.all(&given)?.map_continue(|frames| scaled(codec.decode(&frames, *samples), *gain)))
+            }
+            WaveUse::Sample { seconds } => {
+                let samples = (seconds * f64::from(wave.config.codec.rate)).round().max(1.0) as usize;
+                Ok(walk.all(&Given::nothing(codec.frames(samples)))?.map_continue(|frames| codec.decode(&frames, samples)))
+            }
+            WaveUse::Inpaint { clip, range, repaint } => {
+                let (loud, gain) = wave.normalised(clip)?;
+                let given = around(codec.encode(&loud), range);
+                let made = match repaint {
+                    None => walk.all(&given)?,
+                    Some(repaint) => walk.repainted(&given, repaint)?,
+                };
+                Ok(made.map_continue(|frames| {
+                    let mut out = clip.to_vec();
+                    let made = codec.decode(&frames, clip.len());
+                    out[range.clone()].iter_mut().zip(&made[range.clone()]).for_each(|(to, v)| *to = v / gain);
+                    out
+                }))
+            }
+            WaveUse::Upsample { clip, rate } => {
+                let to = wave.config.codec.rate;
+                let wide = resample(clip, *rate, to)?;
+                let (loud, gain) = wave.normalised(&wide)?;
+                let given = below(codec.encode(&loud), *rate, to);
+                let made = walk.all(&given)?;
+                let ControlFlow::Continue(frames) = made else { return Ok(ControlFlow::Break(())) };
+                let made = scaled(codec.decode(&frames, wide.len()), 1.0 / gain);
+                // What the lower rate can hold is taken out of what was made, and the clip put in its place.
+                let mut low = resample(&resample(&made, to, *rate)?, *rate, to)?;
+                low.resize(wide.len(), 0.0);
+                Ok(ControlFlow::Continue(made.iter().zip(&low).zip(&wide).map(|((made, low), clip)| made - low + clip).collect()))
+            }
+            WaveUse::Vary { clip, strength } => {
+                let (loud, gain) = wave.normalised(clip)?;
+                let x0 = wave.state(codec.encode(&loud));
+                let edit = sdedit(&x0, self.run.nodes(), *strength, &self.noise.rows_from(row))?;
+                let (Some(solver), false) = (self.solver, edit.nodes.is_empty()) else { return Ok(ControlFlow::Continue(clip.to_vec())) };
+                let given = Given::nothing(codec.frames(clip.len()));
+                let made = walk.along(&solver.plan_with(edit.nodes, None)?, edit.x, &given);
+                Ok(made.map_continue(|x| scaled(codec.decode(&values(x), clip.len()), 1.0 / gain)))
+            }
+            WaveUse::Interpolate { from, to, share } => self.between(&walk, from, to, *share),
+        }
+    }
+
+    fn between(&self, walk: &Walk<'_>, from: &[f32], to: &[f32], share: f64) -> Result<ControlFlow<(), Vec<f32>>> {
+        let (wave, codec) = (self.wave, &self.wave.codec);
+        let frames = codec.frames(from.len().max(to.len()));
+        let given = Given::nothing(frames);
+        let down: Vec<Level> = self.run.nodes().iter().copied().filter(|at| !at.is_clean()).collect();
+        let up: Vec<Level> = down.iter().rev().copied().collect();
+        let inverted = invert(&up, REFINEMENTS)?;
+        let (mut latents, mut gains) = (Vec::new(), Vec::new());
+        for clip in [from, to] {
+            let (loud, gain) = wave.normalised(clip)?;
+            let mut encoded = codec.encode(&loud);
+            encoded.resize(frames * BANDS, 0.0);
+            let ControlFlow::Continue(latent) = walk.along(&inverted, wave.state(encoded), &given) else {
+                return Ok(ControlFlow::Break(()));
+            };
+            latents.push(latent);
+            gains.push(f64::from(gain));
+        }
+        let x = slerp(&latents[0], &latents[1], cosine(&latents[0], &latents[1]), share);
+        let plan = Solver::Ddim(Ddim::default()).plan_with(&down, None)?;
+        let samples = (from.len() as f64 * (1.0 - share) + to.len() as f64 * share).round() as usize;
+        let gain = gains[0].powf(1.0 - share) * gains[1].powf(share);
+        Ok(walk.along(&plan, x, &given).map_continue(|x| scaled(codec.decode(&values(x), samples), (1.0 / gain) as f32)))
+    }
+}
+
+impl Sampler for WaveGeneration<'_> {
+    type Raw = Result<Vec<f32>>;
+    type Item = Result<Vec<f32>>;
+
+    fn micro_batch(&self) -> u32 {
+        1
+    }
+
+    fn sample(&self, rows: Range<u32>, observe: &dyn Fn() -> ControlFlow<()>) -> ControlFlow<(), Vec<Result<Vec<f32>>>> {
+        let mut made = Vec::with_capacity(rows.len());
+        for row in rows {
+            made.push(match self.make(row, observe) {
+                Ok(ControlFlow::Continue(samples)) => Ok(samples),
+                Ok(ControlFlow::Break(())) => return ControlFlow::Break(()),
+                Err(error) => Err(error),
+            });
+        }
+        ControlFlow::Continue(made)
+    }
+
+    fn finish(&self, _row: u32, raw: Result<Vec<f32>>) -> Result<Vec<f32>> {
+        raw
+    }
+}
+
+/// The walk of one row through noise levels.
+struct Walk<'a> {
+    of: &'a WaveGeneration<'a>,
+    row: u32,
+    observe: &'a dyn Fn() -> ControlFlow<()>,
+}
+
+impl Walk<'_> {
+    fn denoiser<'a>(&'a self, given: &'a Given) -> GuidedWave<'a> {
+        self.of.wave.denoiser(given, &self.of.conditions, self.of.guidance, &self.of.sampling)
+    }
+
+    fn start(&self, given: &Given) -> Tensor<3> {
+        let empty = Tensor::<3>::zeros([1, given.frames, BANDS], self.of.wave.device());
+        empty.noise_like(&self.of.noise.rows_from(self.row), 0, stream::PRIOR).mul_scalar(self.of.run.start())
+    }
+
+    /// The whole way, with what is given.
+    fn all(&self, given: &Given) -> Result<ControlFlow<(), Vec<f32>>> {
+        let noise = self.of.noise.rows_from(self.row);
+        let made = self.of.run.sample(self.start(given), &self.denoiser(given), &noise, self.observe)?;
+        Ok(made.map_continue(|x| values(given.hold(x))))
+    }
+
+    /// A plan of its own, from a state.
+    fn along(&self, plan: &Plan, x: Tensor<3>, given: &Given) -> ControlFlow<(), Tensor<3>> {
+        let noise = self.of.noise.rows_from(self.row);
+        plan.run_observed(x, &self.denoiser(given), &noise, |_| (self.observe)())
+    }
+
+    /// RePaint around what is known, which the network is not told.
+    fn repainted(&self, given: &Given, repaint: &RePaint) -> Result<ControlFlow<(), Vec<f32>>> {
+        let noise = self.of.noise.rows_from(self.row);
+        let untold = Given::nothing(given.frames);
+        let known = self.of.wave.state(given.coefficients.clone());
+        let mask: Vec<f32> = given.known.iter().map(|k| f32::from(u8::from(*k))).collect();
+        let mask = self.of.wave.state(mask);
+        let blend = |known: &Tensor<3>, unknown: &Tensor<3>| unknown.clone() + mask.clone() * (known.clone() - unknown.clone());
+        let denoiser = self.denoiser(&untold);
+        let x = repaint.fill(self.start(given), &known, self.of.run.nodes(), &denoiser, &noise, blend)?;
+        // The driver has no observer: the row counts as one evaluation.
+        Ok((self.observe)().map_continue(|()| values(given.hold(x))))
+    }
+}
+
+/// What is known around a range of samples: frames that do not hear it.
+fn around(coefficients: Vec<f32>, range: &Range<usize>) -> Given {
+    let frames = coefficients.len() / BANDS;
+    // Frame t hears samples (t - 1) 64 .. (t + 1) 64.
+    let hears = |t: usize| t * BANDS + BANDS > range.start && t * BANDS < range.end + BANDS;
+    let known = (0..frames).flat_map(|t| [!hears(t); BANDS]).collect();
+    Given { coefficients, known, ..Given::nothing(frames) }
+}
+
+/// What is known of a clip that was sampled at a lower rate: the bands that it could hold.
+fn below(coefficients: Vec<f32>, from: u32, to: u32) -> Given {
+    let frames = coefficients.len() / BANDS;
+    let held = ((BANDS as f64 * f64::from(from) / f64::from(to)) as usize).saturating_sub(TRANSITION);
+    let known = (0..frames * BANDS).map(|i| i % BANDS < held).collect();
+    Given { coefficients, known, ..Given::nothing(frames) }
+}
+
+fn values(x: Tensor<3>) -> Vec<f32> {
+    x.into_data().try_into_vec_as::<f32>().expect("a float tensor converts to f32")
+}
+
+fn scaled(mut samples: Vec<f32>, gain: f32) -> Vec<f32> {
+    samples.iter_mut().for_each(|v| *v *= gain);
+    samples
+}
+
+/// Cosine of the angle between two states.
+fn cosine(a: &Tensor<3>, b: &Tensor<3>) -> f64 {
+    let host = |x: &Tensor<3>| x.to_data().iter::<f64>().collect::<Vec<_>>();
+    let (a, b) = (host(a), host(b));
+    let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
+    dot(&a, &b) / (dot(&a, &a) * dot(&b, &b)).sqrt().max(f64::MIN_POSITIVE)
+}

@@ -1,0 +1,161 @@
+//! Clips to frames that a network can diffuse, and back: an orthonormal MDCT, companding, a scale for each band.
+//!
+//! With the MDCT's coefficient `c` of band `k`, `y = s_k sign(c) |c|^p`: quiet coefficients come nearer to loud ones, and all bands get the
+//! same standard deviation. Noise that is left in `y` is heard with the power `1 / p`, so what is small sounds smaller still.
+
+use langevin_nn::Constant;
+use rayon::prelude::*;
+
+use crate::{
+    Error, Result,
+    config::WaveCodecConfig,
+    mdct::Mdct,
+    mel::{Energy, MelBank},
+    stft::Stft,
+};
+
+/// Bands of the MDCT, and samples between frames.
+pub const BANDS: usize = 64;
+/// Least standard deviation of a band before scaling: a band that is silent in training is not blown up.
+const LEAST: f64 = 1e-4;
+
+/// The trained codec of waveforms.
+#[derive(Clone, Debug)]
+pub struct WaveCodec {
+    config: WaveCodecConfig,
+    mdct: Mdct,
+    stft: Stft,
+    bank: MelBank,
+    /// Factor of each band.
+    scale: Vec<f32>,
+    /// Mean and standard deviation of each mel band, `[mels, mels]`.
+    mel: Vec<f32>,
+}
+
+impl WaveCodec {
+    fn untrained(config: &WaveCodecConfig) -> Result<Self> {
+        Ok(Self {
+            config: config.clone(),
+            mdct: Mdct::new(BANDS),
+            stft: Stft::new(config.n_fft, config.window, BANDS)?,
+            bank: MelBank::new(config.rate, config.n_fft, config.mels, 0.0, config.rate as f32 / 2.0, Energy::Magnitude)?,
+            scale: vec![1.0; BANDS],
+            mel: [vec![0.0; config.mels], vec![1.0; config.mels]].concat(),
+        })
+    }
+
+    /// Fits the scales to training clips at the standard loudness.
+    ///
+    /// # Errors
+    /// [`Error::TooFew`] without clips; clips that are empty or not finite.
+    pub fn fit(config: &WaveCodecConfig, sigma_data: f64, clips: &[Vec<f32>]) -> Result<Self> {
+        if clips.is_empty() {
+            return Err(Error::TooFew { what: "training clips", got: 0, want: 1 });
+        }
+        let mut codec = Self::untrained(config)?;
+        let of_clip = |clip: &Vec<f32>| Ok((codec.encode(clip), codec.log_mel(clip)?));
+        let seen: Vec<(Vec<f32>, Vec<f32>)> = clips.par_iter().map(of_clip).collect::<Result<_>>()?;
+        let bands = moments(BANDS, seen.iter().map(|s| s.0.as_slice()));
+        let mels = moments(config.mels, seen.iter().map(|s| s.1.as_slice()));
+        // The mean of a coefficient is zero by symmetry.
+        codec.scale = bands.iter().map(|(mean, std)| (sigma_data / mean.hypot(*std).max(LEAST)) as f32).collect();
+        codec.mel = mels.iter().map(|m| m.0 as f32).chain(mels.iter().map(|m| m.1.max(LEAST) as f32)).collect();
+        Ok(codec)
+    }
+
+    /// The codec of a checkpoint.
+    ///
+    /// # Errors
+    /// [`Error::Constant`] when an array is missing, has another shape than the config says, or holds no scale.
+    pub fn from_constants(config: &WaveCodecConfig, constants: &[Constant]) -> Result<Self> {
+        let get = |name: &'static str, len: usize| {
+            let found =
+                constants.iter().find(|c| c.name == name).ok_or_else(|| Error::Constant { name, problem: "is missing".to_owned() })?;
+            if found.values.len() != len {
+                return Err(Error::Constant { name, problem: format!("has {} numbers, but {len} are needed", found.values.len()) });
+            }
+            Ok(found.values.clone())
+        };
+        let (scale, mel) = (get("scale", BANDS)?, get("mel", 2 * config.mels)?);
+        for (name, values) in [("scale", &scale[..]), ("mel", &mel[config.mels..])] {
+            if values.iter().any(|s| !(*s > 0.0 && s.is_finite())) {
+                return Err(Error::Constant { name, problem: "holds a number that is not positive".to_owned() });
+            }
+        }
+        Ok(Self { scale, mel, ..Self::untrained(config)? })
+    }
+
+    /// The arrays a checkpoint keeps.
+    pub fn constants(&self) -> Vec<Constant> {
+        let constant = |name: &str, shape: &[usize], values: &[f32]| Constant {
+            name: name.to_owned(),
+            shape: shape.to_vec(),
+            values: values.to_vec(),
+        };
+        vec![constant("mel", &[2, self.config.mels], &self.mel), constant("scale", &[BANDS], &self.scale)]
+    }
+
+    /// Its config.
+    pub const fn config(&self) -> &WaveCodecConfig {
+        &self.config
+    }
+
+    /// Frames of a clip of `samples` samples; frame `t` is centred on sample `64 t`.
+    pub const fn frames(&self, samples: usize) -> usize {
+        self.mdct.frames(samples)
+    }
+
+    /// Coefficients of a clip at the standard loudness, shape `[frames, 64]`.
+    pub fn encode(&self, samples: &[f32]) -> Vec<f32> {
+        let mut frames = self.mdct.forward(samples);
+        let power = self.config.compand as f32;
+        for frame in frames.chunks_exact_mut(BANDS) {
+            for (c, scale) in frame.iter_mut().zip(&self.scale) {
+                *c = scale * c.abs().powf(power).copysign(*c);
+            }
+        }
+        frames
+    }
+
+    /// The clip of `samples` samples with these coefficients.
+    pub fn decode(&self, frames: &[f32], samples: usize) -> Vec<f32> {
+        let power = (1.0 / self.config.compand) as f32;
+        let mut frames = frames.to_vec();
+        for frame in frames.chunks_exact_mut(BANDS) {
+            for (c, scale) in frame.iter_mut().zip(&self.scale) {
+                *c = (c.abs() / scale).powf(power).copysign(*c);
+            }
+        }
+        self.mdct.inverse(&frames, samples)
+    }
+
+    /// Log-mel magnitudes (natural logarithm) of a clip at the standard loudness, shape `[frames, mels]`: one row for each frame of
+    /// [`encode`](Self::encode).
+    ///
+    /// # Errors
+    /// When the clip is empty or not finite.
+    pub fn log_mel(&self, samples: &[f32]) -> Result<Vec<f32>> {
+        let mut padded = samples.to_vec();
+        padded.resize(samples.len().next_multiple_of(BANDS), 0.0);
+        self.bank.log_mel(&self.stft.forward(&padded)?.magnitudes(), self.config.floor)
+    }
+
+    /// Log-mel rows as the network sees them: zero mean and unit standard deviation in training.
+    pub fn normalise_mel(&self, mel: &[f32]) -> Vec<f32> {
+        let (mean, std) = self.mel.split_at(self.config.mels);
+        let row = |row: &[f32]| row.iter().zip(mean).zip(std).map(|((v, m), s)| (v - m) / s).collect::<Vec<_>>();
+        mel.chunks_exact(self.config.mels).flat_map(row).collect()
+    }
+}
+
+/// Mean and standard deviation of each of `width` columns.
+fn moments<'a>(width: usize, sets: impl Iterator<Item = &'a [f32]>) -> Vec<(f64, f64)> {
+    let mut sums = vec![(0f64, 0f64); width];
+    let mut count = 0usize;
+    for row in sets.flat_map(|set| set.chunks_exact(width)) {
+        sums.iter_mut().zip(row).for_each(|(s, v)| (s.0, s.1) = (s.0 + f64::from(*v), s.1 + f64::from(*v).powi(2)));
+        count += 1;
+    }
+    let n = count.max(1) as f64;
+    sums.into_iter().map(|(sum, square)| (sum / n, (square / n - (sum / n).powi(2)).max(0.0).sqrt())).collect()
+}
