@@ -39,7 +39,7 @@ pub struct DiffWave {
     /// Its config.
     pub config: DiffWaveConfig,
     frontend: Frontend,
-    net: DiffWaveNet,
+    pub(super) net: DiffWaveNet,
     schedule: Table,
     device: Device,
 }
@@ -99,7 +99,7 @@ impl DiffWave {
     }
 
     /// Raw outputs, shape `[rows, samples]`, part by part.
-    fn output(&self, x: &Tensor<2>, at: Level, told: &Told) -> Tensor<2> {
+    pub(super) fn output(&self, x: &Tensor<2>, at: Level, told: &Told) -> Tensor<2> {
         let step = [DiffWaveConfig::step_of(&self.schedule, at)];
         let ([rows, samples], reach) = (x.dims(), self.net.reach());
         let part = |start: usize| {

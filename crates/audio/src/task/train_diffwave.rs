@@ -48,7 +48,7 @@ impl std::fmt::Debug for DiffWaveTask {
 /// Recordings at the standard loudness, at least as long as a training example.
 struct Clips {
     samples: Vec<Vec<f32>>,
-    /// Log-mel spectrograms `[frames, mels]`; empty for a model that is not told them.
+    /// Log-mel spectrograms `[frames, mels]`; empty ones for a model that is not told them.
     mels: Vec<Vec<f32>>,
     /// Numbers of labels; empty for a model that is not told them.
     labels: Vec<usize>,
@@ -124,7 +124,7 @@ impl DiffWaveTask {
         let samples = &clips.samples[index];
         let first = (place * ((samples.len() - crop) / hop + 1) as f64) as usize;
         pieces.x0.extend(&samples[first * hop..first * hop + crop]);
-        if let Some(mel) = clips.mels.get(index) {
+        if let Some(mel) = clips.mels.get(index).filter(|mel| !mel.is_empty()) {
             let mels = self.config.mel.mels;
             pieces.mels.extend(mel_rows(&mel[first * mels..(first + crop / hop) * mels], mels, self.config.mel.floor));
         }
