@@ -3,6 +3,8 @@
 //! With the MDCT's coefficient `c` of band `k`, `y = s_k sign(c) |c|^p`: quiet coefficients come nearer to loud ones, and all bands get the
 //! same standard deviation. Noise that is left in `y` is heard with the power `1 / p`, so what is small sounds smaller still.
 
+use std::ops::Range;
+
 use langevin_nn::Constant;
 use rayon::prelude::*;
 
@@ -129,6 +131,30 @@ impl WaveCodec {
         self.mdct.inverse(&frames, samples)
     }
 
+    /// Makes some frames agree with the samples of a clip outside a range: what the frames sound like there is replaced by the clip, within the
+    /// range it stays. `frames`, shape `[frames, 64]`, are those of the whole clip; only those that hear the range change.
+    pub fn mend(&self, frames: &mut [f32], clip: &[f32], range: &Range<usize>) {
+        let Range { start: first, end } = heard(range);
+        let end = end.min(frames.len() / BANDS);
+        // From one frame before, whose block needs no other, to one after; beyond the clip is silence.
+        let count = end - first + 2;
+        let frame = |t: isize| {
+            let at = usize::try_from(t).ok().and_then(|t| frames.chunks_exact(BANDS).nth(t));
+            at.map_or_else(|| vec![0.0; BANDS], <[f32]>::to_vec)
+        };
+        let around: Vec<f32> = (0..count).flat_map(|t| frame(first as isize - 1 + t as isize)).collect();
+        let mut heard = self.decode(&around, (count - 1) * BANDS);
+        for (i, value) in heard.iter_mut().enumerate() {
+            let at = (first * BANDS + i) as isize - BANDS as isize;
+            let at = usize::try_from(at).ok();
+            if !at.is_some_and(|at| range.contains(&at)) {
+                *value = at.and_then(|at| clip.get(at)).copied().unwrap_or(0.0);
+            }
+        }
+        let again = self.encode(&heard);
+        frames[first * BANDS..end * BANDS].copy_from_slice(&again[BANDS..(end - first + 1) * BANDS]);
+    }
+
     /// Log-mel magnitudes (natural logarithm) of a clip at the standard loudness, shape `[frames, mels]`: one row for each frame of
     /// [`encode`](Self::encode).
     ///
@@ -146,6 +172,11 @@ impl WaveCodec {
         let row = |row: &[f32]| row.iter().zip(mean).zip(std).map(|((v, m), s)| (v - m) / s).collect::<Vec<_>>();
         mel.chunks_exact(self.config.mels).flat_map(row).collect()
     }
+}
+
+/// The frames that hear some of a range of samples: frame `t` hears `64 (t - 1) .. 64 (t + 1)`. A clip may end before the last one.
+pub(crate) fn heard(range: &Range<usize>) -> Range<usize> {
+    range.start / BANDS..range.end.div_ceil(BANDS) + 1
 }
 
 /// Mean and standard deviation of each of `width` columns.

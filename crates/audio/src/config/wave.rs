@@ -19,7 +19,7 @@ pub struct WaveConfig {
     pub codec: WaveCodecConfig,
     /// Width of the network.
     pub width: usize,
-    /// Width inside a block.
+    /// Width inside a block, after its gate.
     pub hidden: usize,
     /// Number of residual blocks.
     pub blocks: usize,
@@ -49,7 +49,7 @@ impl Default for WaveConfig {
         Self {
             codec: WaveCodecConfig::default(),
             width: 256,
-            hidden: 768,
+            hidden: 512,
             blocks: 8,
             taps: 7,
             dilations: vec![1, 2, 4],

@@ -7,7 +7,7 @@ use burn::{
 };
 use langevin_nn::{
     Init,
-    fused::{Activation, Norm, depthwise, linear, linear_activated, linear_added},
+    fused::{Gate, Norm, depthwise, linear, linear_added},
 };
 
 use super::{
@@ -20,12 +20,16 @@ use crate::{config::WaveConfig, wave_codec::BANDS};
 const NORM: Norm = Norm::Layer { epsilon: 1e-5 };
 /// Gain of the last layer of a block at the start: the network begins near its input layer.
 const BRANCH: f64 = 0.3;
-/// Numbers that a frame is told beside its mel bands: known coefficients, which of them are known, whether mel bands are given, and the noise
-/// in the known coefficients.
-pub const GIVEN: usize = 2 * BANDS + 2;
+/// Numbers that a frame is told beside its mel bands: known coefficients, their sizes, which of them are known, whether mel bands are given,
+/// and the noise in the known coefficients.
+pub const GIVEN: usize = 3 * BANDS + 2;
 
 /// `F(x, c_noise, label, speaker, given)` of frames of MDCT coefficients: blocks of a dilated filter for every channel, adaptive layer norm
-/// and two layers (the ConvNeXt block of Liu et al. 2022, for sound Siuzdak 2023, with the modulation of Peebles & Xie 2023).
+/// and a gated pair of layers (the ConvNeXt block of Liu et al. 2022, for sound Siuzdak 2023, with the modulation of Peebles & Xie 2023 and
+/// the gate of Shazeer 2020).
+///
+/// Signs of coefficients are nearly random while their sizes lie close together in time and frequency, so the network sees both, and what it
+/// returns is `gain * x + rest`: with the local variance `v` the best estimate of a normal coefficient is `v / (v + sigma^2)` of what is seen.
 #[derive(Module, Debug)]
 pub struct FrameNet {
     input: Linear,
@@ -58,11 +62,11 @@ impl FrameNet {
             filter: init.normal([config.taps, width], 1.0 / (config.taps as f64).sqrt()),
             bias: init.zeros([width]),
             modulate: init.linear(condition, 2 * width, 0.0),
-            expand: init.linear(width, config.hidden, 1.0),
+            expand: init.linear(width, 2 * config.hidden, 1.0),
             contract: init.linear(config.hidden, width, BRANCH),
         };
         Self {
-            input: init.linear(BANDS + GIVEN + config.codec.mels, width, 1.0),
+            input: init.linear(2 * BANDS + GIVEN + config.codec.mels, width, 1.0),
             time: init.linear(TIME_FEATURES, condition, 1.0),
             // One more row each: the hidden condition.
             label: init.embedding(config.vocabulary.labels.len() + 1, condition, 1.0),
@@ -70,7 +74,7 @@ impl FrameNet {
             mix: init.linear(condition, condition, 1.0),
             blocks: (0..config.blocks).map(|_| block(init)).collect(),
             modulate: init.linear(condition, 2 * width, 0.0),
-            output: init.linear(width, BANDS, 0.0),
+            output: init.linear(width, 2 * BANDS, 0.0),
             dilations: (0..config.blocks).map(|block| config.dilation(block)).collect(),
         }
     }
@@ -88,12 +92,13 @@ impl FrameNet {
     ) -> Tensor<3> {
         let embedding = Embedded { time: &self.time, label: &self.label, speaker: &self.speaker, mix: &self.mix };
         let condition = embedding.forward(c_noise, conditions, &x.device());
-        let mut h = linear(&self.input, Tensor::cat(vec![x, given], 2));
+        let mut h = linear(&self.input, Tensor::cat(vec![x.clone(), x.clone().abs(), given], 2));
         for (block, &dilation) in self.blocks.iter().zip(&self.dilations) {
             h = block.forward(h, &condition.through(&block.modulate), dilation, present);
         }
         let [shift, scale] = split(&condition.through(&self.modulate));
-        linear(&self.output, NORM.modulated(h, scale, shift))
+        let output = linear(&self.output, NORM.modulated(h, scale, shift));
+        output.clone().narrow(2, 0, BANDS) * x + output.narrow(2, BANDS, BANDS)
     }
 }
 
@@ -107,6 +112,6 @@ impl Block {
         let filtered = depthwise(self.filter.val(), self.bias.val(), dilation, heard.reshape([batch, frames, 1, width]));
         let [shift, scale] = split(modulation);
         let inside = NORM.modulated(filtered.reshape([batch, frames, width]), scale, shift);
-        linear_added(&self.contract, linear_activated(&self.expand, Activation::Silu, inside), h)
+        linear_added(&self.contract, Gate::Silu.apply(linear(&self.expand, inside), 2), h)
     }
 }

@@ -2,7 +2,10 @@
 
 use std::{ops::Range, sync::Arc};
 
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::{
+    module::Module as _,
+    tensor::{Device, Tensor, TensorData},
+};
 use langevin_core::{
     Denoiser, Level, Param, State as _,
     drive::VarianceDenoiser,
@@ -30,7 +33,7 @@ pub struct Wave {
     pub config: WaveConfig,
     /// Its codec.
     pub codec: WaveCodec,
-    pub(super) net: FrameNet,
+    net: FrameNet,
     schedule: Arc<dyn Schedule + Send + Sync>,
     device: Device,
 }
@@ -51,6 +54,18 @@ impl Wave {
         let codec = WaveCodec::from_constants(&config.codec, constants)?;
         let schedule = config.objective.schedule.build()?.into();
         Ok(Self { config: config.clone(), codec, net, schedule, device: device.clone() })
+    }
+
+    /// The model with a network that states can be differentiated through; its own parameters stay out of the graph.
+    #[must_use]
+    pub fn differentiable(&self) -> Self {
+        Self {
+            config: self.config.clone(),
+            codec: self.codec.clone(),
+            net: self.net.clone().train().no_grad(),
+            schedule: Arc::clone(&self.schedule),
+            device: self.device.clone(),
+        }
     }
 
     /// The device of the network.
@@ -112,15 +127,17 @@ pub struct Given {
     pub noise: f32,
     /// Mel rows as [`WaveCodec::normalise_mel`] makes them, shape `[frames, mels]`.
     pub mel: Option<Vec<f32>>,
+    /// A clip at the standard loudness and the range of its samples that is not known: frames that hear some of the range know the rest.
+    pub clip: Option<(Vec<f32>, Range<usize>)>,
 }
 
 impl Given {
     /// Nothing known of `frames` frames.
     pub fn nothing(frames: usize) -> Self {
-        Self { frames, coefficients: vec![0.0; frames * BANDS], known: vec![false; frames * BANDS], noise: 0.0, mel: None }
+        Self { frames, coefficients: vec![0.0; frames * BANDS], known: vec![false; frames * BANDS], noise: 0.0, mel: None, clip: None }
     }
 
-    /// Rows of the network's input, shape `[frames, GIVEN + mels]`: known coefficients or zeros, which are known, whether mel rows are there,
+    /// Rows of the network's input, shape `[frames, GIVEN + mels]`: known coefficients and their sizes or zeros, which are known, whether mel rows are there,
     /// the noise in the known ones, mel rows or zeros.
     pub fn rows(&self, mels: usize) -> Vec<f32> {
         let width = GIVEN + mels;
@@ -128,12 +145,13 @@ impl Given {
         for (t, row) in rows.chunks_exact_mut(width).enumerate() {
             for k in 0..BANDS {
                 if self.known[t * BANDS + k] {
-                    (row[k], row[BANDS + k]) = (self.coefficients[t * BANDS + k], 1.0);
+                    let c = self.coefficients[t * BANDS + k];
+                    (row[k], row[BANDS + k], row[2 * BANDS + k]) = (c, c.abs(), 1.0);
                 }
             }
-            row[2 * BANDS + 1] = self.noise;
+            row[3 * BANDS + 1] = self.noise;
             if let Some(mel) = &self.mel {
-                row[2 * BANDS] = 1.0;
+                row[3 * BANDS] = 1.0;
                 row[GIVEN..].copy_from_slice(&mel[t * mels..(t + 1) * mels]);
             }
         }
@@ -205,7 +223,16 @@ impl Denoiser<Tensor<3>> for GuidedWave<'_> {
         if let (true, Some(full)) = (variants.len() > 1 && self.rescale > 0.0, full) {
             x0 = rescale(x0, Tensor::lincomb(&[(c.skip, x), (c.out, &outputs[full])]), self.rescale);
         }
-        self.given.hold(self.threshold.apply(x0))
+        let x0 = self.given.hold(self.threshold.apply(x0));
+        match &self.given.clip {
+            None => x0,
+            Some((clip, range)) => {
+                let shape = x0.dims();
+                let mut frames = x0.into_data().try_into_vec_as::<f32>().expect("a float tensor converts to f32");
+                self.wave.codec.mend(&mut frames, clip, range);
+                Tensor::from_data(TensorData::new(frames, shape), self.wave.device())
+            }
+        }
     }
 }
 

@@ -20,12 +20,14 @@ use super::{
     prior::Guidance,
     wave::{Given, GuidedWave, Wave},
 };
-use crate::{Error, Result, loudness, model::Conditions, resample::resample, wave_codec::BANDS};
+use crate::{Error, Result, loudness, model::Conditions, resample::resample, wave_codec::{BANDS, heard}};
 
 /// Longest clip made or changed, seconds.
 const LONGEST_SECONDS: f64 = 3600.0;
 /// Bands below half the lower rate that up-sampling makes anew: there the resampler's filter already falls.
 const TRANSITION: usize = 2;
+/// Samples over which a step at an end of a filled range is spread.
+const SPREAD: usize = 16;
 /// Fixed-point iterations of an inverted step.
 const REFINEMENTS: usize = 2;
 
@@ -253,17 +255,15 @@ impl<'a> WaveGeneration<'a> {
             }
             WaveUse::Inpaint { clip, range, repaint } => {
                 let (loud, gain) = wave.normalised(clip)?;
-                let given = around(codec.encode(&loud), range);
+                let mut given = around(codec.encode(&loud), range);
                 let made = match repaint {
-                    None => walk.all(&given)?,
+                    None => {
+                        given.clip = Some((loud, range.clone()));
+                        walk.all(&given)?
+                    }
                     Some(repaint) => walk.repainted(&given, repaint)?,
                 };
-                Ok(made.map_continue(|frames| {
-                    let mut out = clip.to_vec();
-                    let made = codec.decode(&frames, clip.len());
-                    out[range.clone()].iter_mut().zip(&made[range.clone()]).for_each(|(to, v)| *to = v / gain);
-                    out
-                }))
+                Ok(made.map_continue(|frames| pasted(clip, range, &codec.decode(&frames, clip.len()), gain)))
             }
             WaveUse::Upsample { clip, rate } => {
                 let to = wave.config.codec.rate;
@@ -387,12 +387,24 @@ impl Walk<'_> {
     }
 }
 
+/// A clip with samples of a range made anew, at `gain` times its loudness. Where the two do not meet at an end of the range, the step is spread
+/// over some samples inside.
+fn pasted(clip: &[f32], range: &Range<usize>, made: &[f32], gain: f32) -> Vec<f32> {
+    let step = |at: Option<usize>| at.and_then(|at| Some(clip.get(at)? - made.get(at)? / gain)).unwrap_or(0.0);
+    let (before, after) = (step(range.start.checked_sub(1)), step(Some(range.end)));
+    let fall = |distance: usize| (1.0 - (distance + 1) as f32 / SPREAD as f32).max(0.0);
+    let mut out = clip.to_vec();
+    for at in range.clone() {
+        out[at] = made[at] / gain + before * fall(at - range.start) + after * fall(range.end - 1 - at);
+    }
+    out
+}
+
 /// What is known around a range of samples: frames that do not hear it.
 fn around(coefficients: Vec<f32>, range: &Range<usize>) -> Given {
     let frames = coefficients.len() / BANDS;
-    // Frame t hears samples (t - 1) 64 .. (t + 1) 64.
-    let hears = |t: usize| t * BANDS + BANDS > range.start && t * BANDS < range.end + BANDS;
-    let known = (0..frames).flat_map(|t| [!hears(t); BANDS]).collect();
+    let heard = heard(range);
+    let known = (0..frames).flat_map(|t| [!heard.contains(&t); BANDS]).collect();
     Given { coefficients, known, ..Given::nothing(frames) }
 }
 
