@@ -160,7 +160,8 @@ mod tests {
         let at = |x: usize, y: usize| &pixels[(y * width + x) * 3..][..3];
         let lowest = WAVE + 3 * BAND + 1;
         assert_eq!((at(100, lowest), at(100, WAVE + 1), at(800, lowest)), (&SCALE[5][..], &SCALE[0][..], &SCALE[0][..]));
-        let inked = |columns: std::ops::Range<usize>| columns.flat_map(|x| (0..WAVE).map(move |y| (x, y))).filter(|p| at(p.0, p.1) == INK).count();
+        let inked =
+            |columns: std::ops::Range<usize>| columns.flat_map(|x| (0..WAVE).map(move |y| (x, y))).filter(|p| at(p.0, p.1) == INK).count();
         assert!(inked(100..200) > 5000 && inked(800..900) <= 100, "{} {}", inked(100..200), inked(800..900));
         assert_eq!(bytes, draw(&samples, 8000, &mel, 4).unwrap());
         assert_eq!(png(&samples, 8000).unwrap(), png(&samples, 8000).unwrap());

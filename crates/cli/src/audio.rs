@@ -103,6 +103,15 @@ pub(crate) fn open_waveforms(name: &Path, device: &Device) -> Result<(Waveforms,
     }
 }
 
+/// Whether a checkpoint holds a model of waveforms.
+///
+/// # Errors
+/// No such checkpoint, or one of another domain.
+pub(crate) fn is_waveforms(name: &Path) -> Result<bool, Failure> {
+    let config = model_config(&models::open(name)?.header.config, name)?;
+    Ok(matches!(config, ModelConfig::Wave(_) | ModelConfig::DiffWave(_)))
+}
+
 /// The codec of a checkpoint that works on log-mel spectrograms of whole clips.
 ///
 /// # Errors

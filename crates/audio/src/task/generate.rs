@@ -12,7 +12,7 @@ use langevin_core::{
 use langevin_nn::Sampler;
 
 use super::prior::{Guidance, GuidedPrior, Prior};
-use crate::{Error, Result, model::Conditions};
+use crate::{Error, Result, codec::Features, model::Conditions};
 
 /// Samples in a micro-batch. Guidance doubles them to 12 rows, two full tiles of the matrix kernel (6 rows each); larger batches gain
 /// little, and a short request pays for rows that it throws away.
@@ -52,8 +52,10 @@ pub struct Sound {
     pub samples: Vec<f32>,
 }
 
+/// What makes the sound of features; the number is the sample's row.
+pub type Vocode<'a> = dyn Fn(&Features, u32) -> Result<Vec<f32>> + Sync + 'a;
+
 /// A request bound to a prior: the engine's sampler.
-#[derive(Debug)]
 pub struct Generation<'a> {
     prior: &'a Prior,
     run: Run,
@@ -64,6 +66,13 @@ pub struct Generation<'a> {
     speaker: Option<usize>,
     guidance: Guidance,
     duration: Option<f32>,
+    vocoder: Option<&'a Vocode<'a>>,
+}
+
+impl std::fmt::Debug for Generation<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Generation").field("labels", &self.labels).field("run", &self.run).finish_non_exhaustive()
+    }
 }
 
 impl<'a> Generation<'a> {
@@ -100,7 +109,15 @@ impl<'a> Generation<'a> {
             speaker,
             guidance: request.guidance,
             duration: request.seconds.map(|s| prior.codec.duration_coordinate(s)),
+            vocoder: None,
         })
+    }
+
+    /// The same with another vocoder than the codec's Griffin-Lim.
+    #[must_use]
+    pub const fn vocoded_by(mut self, vocoder: &'a Vocode<'a>) -> Self {
+        self.vocoder = Some(vocoder);
+        self
     }
 
     /// The sampling run, for `--dry-run` and manifests.
@@ -156,7 +173,7 @@ impl Sampler for Generation<'_> {
     }
 
     fn finish(&self, row: u32, vector: Result<Vec<f32>>) -> Result<Sound> {
-        let vector = vector?;
+        let features = self.prior.codec.decode(&vector?);
         let conditions = self.conditions(row..row + 1);
         let vocabulary = &self.prior.config.vocabulary;
         let name = |names: &[String], id: Option<usize>| id.map(|id| names[id].clone()).unwrap_or_default();
@@ -164,7 +181,10 @@ impl Sampler for Generation<'_> {
             row,
             label: name(&vocabulary.labels, conditions.labels[0]),
             speaker: name(&vocabulary.speakers, conditions.speakers[0]),
-            samples: self.prior.codec.frontend().synthesise(&self.prior.codec.decode(&vector))?,
+            samples: match self.vocoder {
+                Some(vocode) => vocode(&features, row)?,
+                None => self.prior.codec.frontend().synthesise(&features)?,
+            },
         })
     }
 }

@@ -23,7 +23,7 @@ mod wave_uses;
 pub use diffwave::{DiffWave, DiffWaveGeneration};
 pub use distill::{DistillTask, student_config};
 pub use dither::dither;
-pub use generate::{Generation, Request, Sound};
+pub use generate::{Generation, Request, Sound, Vocode};
 pub use judge::{Judge, Judged};
 pub use likelihood::{Bounds, Errors, Estimate, Exact, Likelihood};
 pub use prior::{Guidance, Prior};

@@ -66,8 +66,7 @@ impl Wave {
         let start = self.schedule().level(least);
         let x: Vec<f64> = encoded.iter().zip(eps).map(|(x0, eps)| start.alpha * f64::from(*x0) + start.sigma * eps).collect();
         let differentiable = self.differentiable();
-        let (given, conditions) =
-            (Given::nothing(numbers / BANDS), Conditions { labels: vec![label], speakers: vec![speaker] });
+        let (given, conditions) = (Given::nothing(numbers / BANDS), Conditions { labels: vec![label], speakers: vec![speaker] });
         let base = Flat(differentiable.denoiser(&given, &conditions, UNGUIDED, &Sampling::default()));
         let field = Traced { base, dim: numbers, device: self.device() };
         let found = likelihood(&field, self.schedule(), &x, (least, most), steps, self.schedule().level(most).sigma, Some(&probe))?;

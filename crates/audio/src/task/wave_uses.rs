@@ -20,7 +20,12 @@ use super::{
     prior::Guidance,
     wave::{Given, GuidedWave, Wave},
 };
-use crate::{Error, Result, loudness, model::Conditions, resample::resample, wave_codec::{BANDS, heard}};
+use crate::{
+    Error, Result, loudness,
+    model::Conditions,
+    resample::resample,
+    wave_codec::{BANDS, heard},
+};
 
 /// Longest clip made or changed, seconds.
 const LONGEST_SECONDS: f64 = 3600.0;

@@ -16,6 +16,7 @@ use langevin_audio::WavFormat;
 
 use crate::{
     args::{SeedArg, ShardArg, WriteArgs},
+    audio,
     report::Failure,
     sampling::SamplingArgs,
     settings::Settings,
@@ -61,13 +62,13 @@ pub(crate) struct Args {
     /// Guidance weight of the speaker alone
     #[arg(long, value_name = "W", value_parser = values::number(0.0..=20.0))]
     speaker_guidance: Option<f64>,
-    /// Duration in seconds; drawn with the sound when absent
+    /// Duration in seconds; drawn with the sound when absent (0.6 from models of waveforms)
     #[arg(long, value_name = "SECONDS", value_parser = values::number(0.001..=600.0))]
     duration: Option<f64>,
     /// Format of the samples in a file [default: pcm16; with --inpaint one that holds the recording's samples]
     #[arg(long, value_enum)]
     format: Option<Format>,
-    /// Trained model: a shipped name or a file [default: audio-digits, or what the use needs]
+    /// Trained model: a shipped name or a file [default: audio-digits; audio-wave for recordings]
     #[arg(long, value_name = "NAME|FILE")]
     checkpoint: Option<PathBuf>,
     #[command(flatten)]
@@ -120,6 +121,9 @@ const fn format_name(format: WavFormat) -> &'static str {
 
 pub(super) fn run(args: &Args, settings: &Settings) -> Result<(), Failure> {
     match args.uses.chosen(args)? {
+        None if args.checkpoint.as_deref().map(audio::is_waveforms).transpose()? == Some(true) => {
+            changed::run(&args.uses.sample(args)?, args, settings)
+        }
         None => speech::run(args, settings),
         Some(chosen) => changed::run(&chosen, args, settings),
     }

@@ -40,6 +40,8 @@ struct Document {
     strength: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     rate: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    duration: Option<f64>,
     device: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     format: Option<&'static str>,
@@ -55,7 +57,7 @@ pub(super) fn run(chosen: &Use, args: &Args, settings: &Settings) -> Result<(), 
     let seed = args.seed.chosen(None, settings);
     let (maker, about) = Maker::open(chosen, args, seed, &device)?;
     let sources = sources(chosen, &maker)?;
-    let jobs = jobs(chosen, &sources);
+    let jobs = jobs(chosen, args, &sources);
     let mut document = document(chosen, args, settings, about, seed);
     sources.check(settings, &workers, &|path, source| check(chosen, path, source))?;
     let names: Vec<String> = jobs.iter().flat_map(|job| job.names.iter().cloned()).collect();
@@ -107,6 +109,8 @@ pub(super) fn run(chosen: &Use, args: &Args, settings: &Settings) -> Result<(), 
 /// Recordings that are used together, and the names of what becomes of them.
 struct Job {
     sources: Vec<usize>,
+    /// Number of a new sound.
+    row: u32,
     names: Vec<String>,
 }
 
@@ -117,19 +121,25 @@ fn sources(chosen: &Use, maker: &Maker) -> Result<Sources, Failure> {
             Sources::find(input, maker.rate(chosen), None)
         }
         Use::Interpolate { ends, .. } => Ok(Sources::of(ends, maker.rate(chosen))),
+        Use::Sample { .. } => Ok(Sources::of(&[], None)),
     }
 }
 
-fn jobs(chosen: &Use, sources: &Sources) -> Vec<Job> {
+fn jobs(chosen: &Use, args: &Args, sources: &Sources) -> Vec<Job> {
     let numbered = |stem: &str, count: u32| (0..count).map(|k| format!("{stem}_{k}")).collect();
     if let Use::Interpolate { count, .. } = chosen {
-        return vec![Job { sources: vec![0, 1], names: numbered(&format!("{}_{}", sources.stem(0), sources.stem(1)), *count) }];
+        return vec![Job { sources: vec![0, 1], row: 0, names: numbered(&format!("{}_{}", sources.stem(0), sources.stem(1)), *count) }];
+    }
+    if let Use::Sample { count, .. } = chosen {
+        let name = |of: &Option<String>| of.clone().unwrap_or_else(|| "any".to_owned());
+        let stem = format!("{}_{}", name(&args.label), name(&args.speaker));
+        return (0..*count).map(|row| Job { sources: Vec::new(), row, names: vec![format!("{stem}_{row}")] }).collect();
     }
     let names = |stem: String| match chosen {
         Use::Vary { count, .. } if *count > 1 => numbered(&stem, *count),
         _ => vec![stem],
     };
-    (0..sources.paths.len()).map(|k| Job { sources: vec![k], names: names(sources.stem(k)) }).collect()
+    (0..sources.paths.len()).map(|k| Job { sources: vec![k], row: 0, names: names(sources.stem(k)) }).collect()
 }
 
 /// Reads the sources of a job again and makes its results; a job whose turn comes after Ctrl-C is left out.
@@ -146,21 +156,22 @@ fn make(
         return Ok(ControlFlow::Break(()));
     }
     let read = job.sources.iter().map(|k| Ok(sources.read(*k)?.0)).collect::<Result<Vec<_>, Failure>>()?;
-    maker.make(chosen, &read, format, observe)
+    maker.make(chosen, &read, job.row, format, observe)
 }
 
 fn document(chosen: &Use, args: &Args, settings: &Settings, about: About, seed: u64) -> Document {
-    let (mut range, mut strength, mut rate) = (None, None, None);
+    let (mut range, mut strength, mut rate, mut duration) = (None, None, None, None);
     match chosen {
         Use::Inpaint { range: values::Range { from, to }, .. } => range = Some([*from, *to]),
         Use::Vary { strength: s, .. } => strength = Some(*s),
         Use::Upsample { rate: r, .. } => rate = Some(*r),
+        Use::Sample { seconds, .. } => duration = Some(*seconds),
         Use::Vocode { .. } | Use::Interpolate { .. } => {}
     }
     Document {
         schema_version: output::SCHEMA_VERSION,
         version: env!("CARGO_PKG_VERSION"),
-        r#use: chosen.flag().trim_start_matches('-'),
+        r#use: chosen.name(),
         about,
         seed,
         label: args.label.clone(),
@@ -168,6 +179,7 @@ fn document(chosen: &Use, args: &Args, settings: &Settings, about: About, seed: 
         range,
         strength,
         rate,
+        duration,
         device: settings.device.name,
         format: args.format.map(|format| format_name(format.into())),
         network_evaluations: 0,

@@ -13,6 +13,7 @@ use langevin_audio::{
     encode_mel, normalise,
 };
 use langevin_core::recipe::Sampling;
+use langevin_engine::Checkpoint;
 use serde::Serialize;
 
 use super::{
@@ -45,6 +46,12 @@ pub(super) struct About {
 }
 
 impl About {
+    /// A model that is sampled.
+    pub(super) fn of(method: &'static str, checkpoint: &Checkpoint, sampling: Sampling) -> Self {
+        let (name, hash) = (checkpoint.header.config.name.clone(), checkpoint.hash.clone());
+        Self { method, checkpoint: Some(name), checkpoint_hash: Some(hash), sampling: Some(sampling) }
+    }
+
     const fn plain(method: &'static str) -> Self {
         Self { method, checkpoint: None, checkpoint_hash: None, sampling: None }
     }
@@ -106,7 +113,7 @@ impl Maker {
         }
     }
 
-    /// Sounds made of one recording, or of two.
+    /// Sounds made of one recording, of two, or of nothing: then it is the sound numbered `row`.
     ///
     /// # Errors
     /// What the method refuses.
@@ -114,11 +121,12 @@ impl Maker {
         &self,
         chosen: &Use,
         sources: &[Source],
+        row: u32,
         format: Option<WavFormat>,
         observe: &dyn Fn() -> ControlFlow<()>,
     ) -> Result<ControlFlow<(), Vec<Made>>, Failure> {
         let one = match (self, chosen, sources) {
-            (Self::Model(waves), ..) => return waves.make(chosen, sources, format, observe),
+            (Self::Model(waves), ..) => return waves.make(chosen, sources, row, format, observe),
             (Self::GriffinLim(frontend), Use::Vocode { save_mel, .. }, [source]) => griffin_lim(frontend, source, *save_mel, format)?,
             (Self::LinearPrediction, Use::Inpaint { range, .. }, [Source::Clip(clip, own)]) => {
                 let range = samples_of(*range, clip);

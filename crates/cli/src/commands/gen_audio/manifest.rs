@@ -5,7 +5,7 @@ use langevin_core::recipe::Sampling;
 use langevin_engine::{Shard, shard::Manifest};
 use serde::Serialize;
 
-use super::listen::Heard;
+use super::{listen::Heard, maker::About};
 use crate::{output, report::Failure};
 
 /// Effective settings: what, with the row, decides the bytes of a clip.
@@ -22,6 +22,11 @@ pub(super) struct Effective {
     pub(super) sampling: Sampling,
     /// Of one clip, all of its words and takes.
     pub(super) network_evaluations: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) vocoder: Option<About>,
+    /// Beside the others, of one clip.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) vocoder_evaluations: Option<usize>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) best_of: Option<u32>,
     /// Takes that the judge heard to choose, of one clip.

@@ -12,7 +12,10 @@ use langevin_nn::Sampler as _;
 use super::{
     Args, format_name,
     listen::{Heard, Listener, choose},
+    maker::About,
     manifest::{Document, DryRun, Effective, Entry, names, part},
+    uses::Vocoder,
+    waves::{Waves, vocoder},
 };
 use crate::{audio, output, report::Failure, settings::Settings};
 
@@ -43,9 +46,18 @@ pub(super) fn run(args: &Args, settings: &Settings) -> Result<(), Failure> {
     if count.checked_mul(each).is_none() {
         return Err(Failure::usage("n", format!("{count} clips of {words} words, the best of {} each, are too many", request.takes)));
     }
+    let waves = match args.uses.vocoder() {
+        Vocoder::Diffusion => Some(Waves::open_vocoder(args, seed, &device)?),
+        Vocoder::GriffinLim => None,
+    };
+    let vocode = waves.as_ref().map(|(waves, _)| vocoder(waves, prior.codec.frontend(), seed)).transpose()?;
     let generation = Generation::new(&prior, &request)?;
+    let generation = match &vocode {
+        Some(vocode) => generation.vocoded_by(vocode),
+        None => generation,
+    };
     settings.explain(&generation.run().explain());
-    let effective = effective(args, settings, &request, &generation, &prior, &checkpoint);
+    let effective = effective(args, settings, &request, &generation, &prior, &checkpoint, waves.as_ref())?;
     let shard = args.shard.part();
     let clips = shard.rows(count);
     let rows = clips.start * each..clips.end * each;
@@ -167,9 +179,11 @@ fn effective(
     generation: &Generation<'_>,
     prior: &Prior,
     checkpoint: &Checkpoint,
-) -> Effective {
-    let words = request.labels.len().max(1);
-    Effective {
+    waves: Option<&(Waves, About)>,
+) -> Result<Effective, Failure> {
+    let sounds = request.labels.len().max(1) * request.takes as usize;
+    let vocoding = waves.map(|(waves, _)| waves.evaluations()).transpose()?;
+    Ok(Effective {
         version: env!("CARGO_PKG_VERSION"),
         checkpoint: checkpoint.header.config.name.clone(),
         checkpoint_hash: checkpoint.hash.clone(),
@@ -178,14 +192,16 @@ fn effective(
         text: args.uses.text.clone(),
         speaker: request.speaker.clone(),
         sampling: request.sampling.clone(),
-        network_evaluations: generation.run().nfe() * words * request.takes as usize,
+        network_evaluations: generation.run().nfe() * sounds,
+        vocoder: waves.map(|(_, about)| about.clone()),
+        vocoder_evaluations: vocoding.map(|evaluations| evaluations * sounds),
         best_of: args.best_of,
-        judge_evaluations: args.best_of.map(|takes| takes as usize * words),
+        judge_evaluations: args.best_of.map(|_| sounds),
         label_guidance: request.guidance.label,
         speaker_guidance: request.guidance.speaker,
         duration: request.seconds,
         rate: prior.config.codec.rate,
         device: settings.device.name,
         format: format_name(args.wav_format()),
-    }
+    })
 }

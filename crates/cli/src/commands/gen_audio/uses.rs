@@ -7,8 +7,10 @@ use langevin_engine::Shard;
 use super::Args;
 use crate::{report::Failure, values};
 
-/// Clips of an interpolation when none are asked for.
+/// Clips of an interpolation when no number is asked for.
 const POINTS: u32 = 9;
+/// Length of a new sound when none is asked for.
+const SECONDS: f64 = 0.6;
 
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Uses")]
@@ -23,9 +25,12 @@ pub(super) struct UseArgs {
     /// logarithm of magnitude, as --save-mel writes them
     #[arg(long, value_name = "WAV|NPY|DIR", conflicts_with_all = ["inpaint", "upsample", "variations", "interpolate"])]
     from: Option<PathBuf>,
-    /// What makes the sound of --from [default: griffin-lim]
-    #[arg(long, value_enum, value_name = "NAME", requires = "from")]
+    /// What makes sound of log-mel spectrograms, given or generated [default: griffin-lim]
+    #[arg(long, value_enum, value_name = "NAME", conflicts_with_all = ["inpaint", "upsample", "variations", "interpolate"])]
     vocoder: Option<Vocoder>,
+    /// Model of --vocoder diffusion where --checkpoint names what generates the spectrograms [default: audio-wave]
+    #[arg(long, value_name = "NAME|FILE", requires = "vocoder", conflicts_with = "from")]
+    pub(super) vocoder_checkpoint: Option<PathBuf>,
     /// Write the log-mel spectrogram of each recording (at the standard loudness) beside its sound, as .npy
     #[arg(long, requires = "from")]
     save_mel: bool,
@@ -81,21 +86,64 @@ pub(super) enum UpsampleMethod {
 /// What is done with recordings.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Use {
-    Vocode { from: PathBuf, vocoder: Vocoder, save_mel: bool },
-    Inpaint { input: PathBuf, range: values::Range, method: InpaintMethod },
-    Upsample { input: PathBuf, rate: u32, method: UpsampleMethod },
-    Vary { input: PathBuf, count: u32, strength: f64 },
-    Interpolate { ends: [PathBuf; 2], count: u32 },
+    Vocode {
+        from: PathBuf,
+        vocoder: Vocoder,
+        save_mel: bool,
+    },
+    Inpaint {
+        input: PathBuf,
+        range: values::Range,
+        method: InpaintMethod,
+    },
+    Upsample {
+        input: PathBuf,
+        rate: u32,
+        method: UpsampleMethod,
+    },
+    Vary {
+        input: PathBuf,
+        count: u32,
+        strength: f64,
+    },
+    Interpolate {
+        ends: [PathBuf; 2],
+        count: u32,
+    },
+    /// Nothing is: a model of waveforms makes new sounds.
+    Sample {
+        count: u32,
+        seconds: f64,
+    },
 }
 
 impl UseArgs {
+    /// What makes sound of log-mel spectrograms.
+    pub(super) fn vocoder(&self) -> Vocoder {
+        self.vocoder.unwrap_or(Vocoder::GriffinLim)
+    }
+
+    /// New sounds of a model of waveforms.
+    ///
+    /// # Errors
+    /// Flags that it does not understand.
+    pub(super) fn sample(&self, args: &Args) -> Result<Use, Failure> {
+        let chosen = Use::Sample { count: args.n.unwrap_or(1), seconds: args.duration.unwrap_or(SECONDS) };
+        if self.text.is_some() || self.vocoder.is_some() {
+            let message = "--text and --vocoder are for models of log-mel spectrograms, but this checkpoint makes waveforms";
+            return Err(Failure::usage("flags", message).help("leave --checkpoint out"));
+        }
+        refuse_flags_of_speech(args, &chosen)?;
+        Ok(chosen)
+    }
+
     /// The use, where there is one beside new speech.
     ///
     /// # Errors
     /// A recording without a word of what to do with it, or flags of speech beside a use that takes none.
     pub(super) fn chosen(&self, args: &Args) -> Result<Option<Use>, Failure> {
         let chosen = if let Some(from) = &self.from {
-            Use::Vocode { from: from.clone(), vocoder: self.vocoder.unwrap_or(Vocoder::GriffinLim), save_mel: self.save_mel }
+            Use::Vocode { from: from.clone(), vocoder: self.vocoder(), save_mel: self.save_mel }
         } else if let Some(ends) = &self.interpolate {
             let [a, b] = ends.as_slice() else { return Err(Failure::usage("interpolate", "--interpolate takes two recordings")) };
             let count = args.n.unwrap_or(POINTS);
@@ -126,11 +174,11 @@ impl UseArgs {
 
 /// Flags that mean something for new speech only.
 fn refuse_flags_of_speech(args: &Args, chosen: &Use) -> Result<(), Failure> {
-    let counts = matches!(chosen, Use::Interpolate { .. });
+    let counts = matches!(chosen, Use::Interpolate { .. } | Use::Sample { .. });
     let given = [
         (args.n.is_some() && !counts, "-n", "a recording gives one result (--variations N gives several)"),
         (args.best_of.is_some(), "--best-of", "it chooses among takes of new speech"),
-        (args.duration.is_some(), "--duration", "the result is as long as the recording"),
+        (args.duration.is_some() && !matches!(chosen, Use::Sample { .. }), "--duration", "the result is as long as the recording"),
         (args.shard.part() != Shard::WHOLE, "--shard", "give each process a folder of its own"),
     ];
     match given.into_iter().find(|(given, ..)| *given) {
@@ -140,6 +188,14 @@ fn refuse_flags_of_speech(args: &Args, chosen: &Use) -> Result<(), Failure> {
 }
 
 impl Use {
+    /// Its name in a manifest.
+    pub(super) fn name(&self) -> &'static str {
+        match self {
+            Self::Sample { .. } => "sample",
+            other => other.flag().trim_start_matches('-'),
+        }
+    }
+
     /// The flag that asks for it.
     pub(super) const fn flag(&self) -> &'static str {
         match self {
@@ -148,6 +204,7 @@ impl Use {
             Self::Upsample { .. } => "--upsample",
             Self::Vary { .. } => "--variations",
             Self::Interpolate { .. } => "--interpolate",
+            Self::Sample { .. } => "a model of waveforms",
         }
     }
 }

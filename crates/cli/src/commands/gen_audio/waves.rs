@@ -1,13 +1,16 @@
 //! Uses of recordings that a diffusion model of waveforms serves.
 
-use std::{ops::ControlFlow, sync::Arc};
+use std::{ops::ControlFlow, path::Path, sync::Arc};
 
 use burn::tensor::Device;
 use langevin_audio::{
-    WavFormat, encode_mel, normalise,
+    WavFormat,
+    codec::{Features, Frontend},
+    config::CodecConfig,
+    encode_mel, normalise,
     task::{DiffWaveGeneration, Guidance, WaveGeneration, WaveRequest, WaveUse},
 };
-use langevin_core::drive::RePaint;
+use langevin_core::{Philox, drive::RePaint, noise::stream};
 use langevin_nn::Sampler;
 
 use super::{
@@ -53,13 +56,24 @@ impl Waves {
         }
         // What the request names is checked before any recording is read.
         waves.generation(Vec::new())?;
-        let about = About {
-            method: if matches!(chosen, Use::Inpaint { method: InpaintMethod::Repaint, .. }) { "repaint" } else { "diffusion" },
-            checkpoint: Some(checkpoint.header.config.name.clone()),
-            checkpoint_hash: Some(checkpoint.hash.clone()),
-            sampling: Some(sampling),
+        let method = if matches!(chosen, Use::Inpaint { method: InpaintMethod::Repaint, .. }) { "repaint" } else { "diffusion" };
+        Ok((waves, About::of(method, &checkpoint, sampling)))
+    }
+
+    /// Opens the vocoder of generated spectrograms, with its own settings.
+    ///
+    /// # Errors
+    /// No such checkpoint, or one that does not vocode.
+    pub(super) fn open_vocoder(args: &Args, seed: u64, device: &Device) -> Result<(Self, About), Failure> {
+        let name = args.uses.vocoder_checkpoint.as_deref().unwrap_or(Path::new(audio::WAVE));
+        let (model, checkpoint) = audio::open_waveforms(name, device)?;
+        let sampling = match &model {
+            Waveforms::Wave(wave) => wave.config.sampling.clone(),
+            Waveforms::DiffWave(wave) => wave.config.sampling.clone(),
         };
-        Ok((waves, about))
+        let unguided = Guidance { label: 1.0, speaker: 1.0 };
+        let request = WaveRequest { label: None, speaker: None, guidance: unguided, sampling: sampling.clone(), seed };
+        Ok((Self { model, request }, About::of("diffusion", &checkpoint, sampling)))
     }
 
     /// The rate it works at, hertz.
@@ -79,13 +93,19 @@ impl Waves {
     }
 
     fn generation(&self, uses: Vec<WaveUse>) -> Result<Generation<'_>, Failure> {
-        Ok(match &self.model {
-            Waveforms::Wave(wave) => Generation::Wave(WaveGeneration::new(wave, &self.request, uses)?),
-            Waveforms::DiffWave(wave) => Generation::DiffWave(DiffWaveGeneration::new(wave, &self.request, uses)?),
+        Ok(Generation::new(&self.model, &self.request, uses)?)
+    }
+
+    /// Network evaluations of one new sound.
+    pub(super) fn evaluations(&self) -> Result<usize, Failure> {
+        Ok(match self.generation(Vec::new())? {
+            Generation::Wave(generation) => generation.run().nfe(),
+            Generation::DiffWave(generation) => generation.run().nfe(),
         })
     }
 
-    /// Sounds made of one recording, or of two. They do not depend on other recordings: each has rows of its own, from 0.
+    /// Sounds made of one recording, of two, or of nothing: then it is the sound numbered `row`. They do not depend on other recordings: those
+    /// of each have rows of their own, from 0.
     ///
     /// # Errors
     /// What the model refuses.
@@ -93,6 +113,7 @@ impl Waves {
         &self,
         chosen: &Use,
         sources: &[Source],
+        row: u32,
         format: Option<WavFormat>,
         observe: &dyn Fn() -> ControlFlow<()>,
     ) -> Result<ControlFlow<(), Vec<Made>>, Failure> {
@@ -131,12 +152,14 @@ impl Waves {
                 let share = |k: u32| f64::from(k) / f64::from((*count).max(2) - 1);
                 made_of.extend((0..*count).map(|k| WaveUse::Interpolate { from: clip(a), to: clip(b), share: share(k) }));
             }
+            (Use::Sample { seconds, .. }, []) => made_of.extend((0..=row).map(|_| WaveUse::Sample { seconds: *seconds })),
             _ => return Err(Failure::usage("flags", format!("{} needs recordings", chosen.flag()))),
         }
         let count = made_of.len() as u32;
+        let first = if sources.is_empty() { row } else { 0 };
         let generation = self.generation(made_of)?;
         let mut results = Vec::with_capacity(count as usize);
-        for row in 0..count {
+        for row in first..count {
             let ControlFlow::Continue(raw) = generation.sample(row, observe) else { return Ok(ControlFlow::Break(())) };
             for samples in raw {
                 let made = Made::new(samples?, self.rate(), format.unwrap_or(own));
@@ -178,6 +201,46 @@ impl Waves {
     }
 }
 
+/// What makes sound of a prior's features, at the standard loudness, where `codec` is the prior's; the noise of each row is its own.
+///
+/// # Errors
+/// A model whose log-mel spectrograms are not those of the prior.
+pub(super) fn vocoder<'a>(
+    waves: &'a Waves,
+    frontend: &'a Frontend,
+    seed: u64,
+) -> Result<impl Fn(&Features, u32) -> langevin_audio::Result<Vec<f32>> + Sync + 'a, Failure> {
+    let CodecConfig { rate, n_fft, window, hop, mels, .. } = *frontend.config();
+    let reads = match &waves.model {
+        Waveforms::Wave(wave) => {
+            let codec = &wave.config.codec;
+            [codec.n_fft, codec.window, langevin_audio::wave_codec::BANDS, codec.mels]
+        }
+        Waveforms::DiffWave(wave) => [wave.config.mel.n_fft, wave.config.mel.window, wave.config.hop(), wave.config.mel.mels],
+    };
+    if waves.rate() != rate || reads != [n_fft, window, hop, mels] {
+        let message = "the vocoder's log-mel spectrograms are not those of the checkpoint";
+        return Err(Failure::data("vocoder", message).help("train one with the same rate, n_fft, window, hop and mels"));
+    }
+    Ok(move |features: &Features, row: u32| {
+        let (mut mel, samples) = frontend.log_mel_of(features);
+        // A vocoder may read one frame more, which begins where the sound ends.
+        let frames = 1 + samples.div_ceil(hop);
+        while mel.len() < frames * mels {
+            mel.extend_from_within(mel.len() - mels..);
+        }
+        let words = Philox::new(seed).words([0, row, 0, stream::DOMAIN + 3]);
+        let request = WaveRequest { seed: u64::from(words[0]) << 32 | u64::from(words[1]), ..waves.request.clone() };
+        let uses = vec![WaveUse::Vocode { mel: mel.into(), samples, gain: 1.0 }];
+        let generation = Generation::new(&waves.model, &request, uses)?;
+        let go_on = || ControlFlow::Continue(());
+        let ControlFlow::Continue(mut sounds) = generation.sample(0, &go_on) else { unreachable!("nothing stops it") };
+        let mut sound = sounds.remove(0)?;
+        normalise(&mut sound, rate);
+        Ok(sound)
+    })
+}
+
 enum Generation<'a> {
     Wave(WaveGeneration<'a>),
     DiffWave(DiffWaveGeneration<'a>),
@@ -186,7 +249,14 @@ enum Generation<'a> {
 /// Samples of the rows of one run, each with what may have gone wrong.
 type Rows = Vec<langevin_audio::Result<Vec<f32>>>;
 
-impl Generation<'_> {
+impl<'a> Generation<'a> {
+    fn new(model: &'a Waveforms, request: &WaveRequest, uses: Vec<WaveUse>) -> langevin_audio::Result<Self> {
+        Ok(match model {
+            Waveforms::Wave(wave) => Self::Wave(WaveGeneration::new(wave, request, uses)?),
+            Waveforms::DiffWave(wave) => Self::DiffWave(DiffWaveGeneration::new(wave, request, uses)?),
+        })
+    }
+
     fn sample(&self, row: u32, observe: &dyn Fn() -> ControlFlow<()>) -> ControlFlow<(), Rows> {
         match self {
             Self::Wave(generation) => generation.sample(row..row + 1, observe),
