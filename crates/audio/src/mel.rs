@@ -94,6 +94,19 @@ impl MelBank {
         self.bins
     }
 
+    /// The bands that each bin belongs to, with shares that sum to 1; bins outside all bands belong to the nearest.
+    pub(crate) fn bin_shares(&self) -> Vec<Vec<(usize, f32)>> {
+        let lowest = self.taps.iter().position(|tap| tap.rising + tap.falling > 0.0).unwrap_or(0);
+        let of = |(bin, tap): (usize, &Tap)| {
+            let sum = tap.rising + tap.falling;
+            let pair = [(tap.band, tap.rising), (tap.band.wrapping_sub(1), tap.falling)];
+            let inside: Vec<_> = pair.into_iter().filter(|p| p.1 > 0.0).map(|(band, weight)| (band, weight / sum)).collect();
+            let nearest = if bin < lowest { 0 } else { self.n_mels - 1 };
+            if inside.is_empty() { vec![(nearest, 1.0)] } else { inside }
+        };
+        self.taps.iter().enumerate().map(of).collect()
+    }
+
     /// The filters as a dense matrix, shape `[n_mels, bins]`, row-major.
     pub fn matrix(&self) -> Vec<f32> {
         let mut matrix = vec![0.0; self.n_mels * self.bins];

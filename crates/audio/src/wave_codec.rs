@@ -21,6 +21,9 @@ pub const BANDS: usize = 64;
 /// Least standard deviation of a band before scaling: a band that is silent in training is not blown up.
 const LEAST: f64 = 1e-4;
 
+/// Most that a round of matching mel energies changes a band, nepers.
+const MOST_GAIN: f32 = 1.4;
+
 /// The trained codec of waveforms.
 #[derive(Clone, Debug)]
 pub struct WaveCodec {
@@ -164,6 +167,35 @@ impl WaveCodec {
         let mut padded = samples.to_vec();
         padded.resize(samples.len().next_multiple_of(BANDS), 0.0);
         self.bank.log_mel(&self.stft.forward(&padded)?.magnitudes(), self.config.floor)
+    }
+
+    /// A clip at the standard loudness made to have the mel energies of given rows: its spectrum is multiplied by what each band lacks, which
+    /// leaves phases and harmonics, `rounds` times because neighbouring frames overlap. Bands that are silent in both stay so.
+    ///
+    /// # Errors
+    /// When the clip is empty or not finite, or has another number of rows.
+    pub fn match_mel(&self, samples: &[f32], mel: &[f32], rounds: usize) -> Result<Vec<f32>> {
+        let mut clip = samples.to_vec();
+        clip.resize(samples.len().next_multiple_of(BANDS), 0.0);
+        let shape = self.bank.bin_shares();
+        for _ in 0..rounds {
+            let mut spectrum = self.stft.forward(&clip)?;
+            let have = self.bank.log_mel(&spectrum.magnitudes(), self.config.floor)?;
+            if have.len() != mel.len() {
+                return Err(Error::Shape { what: "numbers of the log-mel rows", got: mel.len(), want: have.len() });
+            }
+            let mels = self.config.mels;
+            let rows = have.chunks_exact(mels).zip(mel.chunks_exact(mels));
+            for (bins, (have, want)) in spectrum.data.chunks_exact_mut(self.stft.bins()).zip(rows) {
+                let gain: Vec<f32> = have.iter().zip(want).map(|(h, w)| (w - h).clamp(-MOST_GAIN, MOST_GAIN).exp()).collect();
+                for (bin, shares) in bins.iter_mut().zip(&shape) {
+                    *bin *= shares.iter().map(|(band, share)| share * gain[*band]).sum::<f32>();
+                }
+            }
+            clip = self.stft.inverse(&spectrum, clip.len())?;
+        }
+        clip.truncate(samples.len());
+        Ok(clip)
     }
 
     /// Log-mel rows as the network sees them: zero mean and unit standard deviation in training.

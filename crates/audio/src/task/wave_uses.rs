@@ -33,6 +33,8 @@ const LONGEST_SECONDS: f64 = 3600.0;
 const TRANSITION: usize = 2;
 /// Samples over which a step at an end of a filled range is spread.
 const SPREAD: usize = 16;
+/// Rounds in which a vocoded clip is brought to the mel energies that were asked for.
+const MATCHING: usize = 3;
 /// Fixed-point iterations of an inverted step.
 const REFINEMENTS: usize = 2;
 
@@ -252,14 +254,19 @@ impl<'a> WaveGeneration<'a> {
         match &self.uses[row as usize] {
             WaveUse::Vocode { mel, samples, gain } => {
                 let given = Given { mel: Some(codec.normalise_mel(mel)), ..Given::nothing(codec.frames(*samples)) };
-                Ok(walk.all(&given)?.map_continue(|frames| scaled(codec.decode(&frames, *samples), *gain)))
+                let ControlFlow::Continue(frames) = walk.all(&given)? else { return Ok(ControlFlow::Break(())) };
+                let made = codec.match_mel(&codec.decode(&frames, *samples), mel, MATCHING)?;
+                Ok(ControlFlow::Continue(scaled(made, *gain)))
             }
             WaveUse::Sample { seconds } => {
                 let samples = (seconds * f64::from(wave.config.codec.rate)).round().max(1.0) as usize;
                 Ok(walk.all(&Given::nothing(codec.frames(samples)))?.map_continue(|frames| codec.decode(&frames, samples)))
             }
             WaveUse::Inpaint { clip, range, repaint } => {
-                let (loud, gain) = wave.normalised(clip)?;
+                // What is in the range may be a click: it takes no part in the loudness either.
+                let mut heard = clip.to_vec();
+                heard[range.clone()].fill(0.0);
+                let (loud, gain) = wave.normalised(&heard)?;
                 let mut given = around(codec.encode(&loud), range);
                 let made = match repaint {
                     None => {
