@@ -3,9 +3,13 @@
 //! A [`Classifier`] is anything that turns rows into logits. Everything else here is measured in data units, never in step numbers.
 
 mod classifier;
+mod command;
 mod error;
 mod onnx;
+mod open;
 
 pub use classifier::Classifier;
+pub use command::CommandClassifier;
 pub use error::{Error, Result};
 pub use onnx::{OnnxClassifier, OnnxOptions};
+pub use open::open_classifier;

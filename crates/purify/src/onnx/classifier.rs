@@ -174,7 +174,12 @@ impl Classifier for OnnxClassifier {
             return Ok(Tensor::zeros([0, self.classes], &rows.device()));
         }
         let part = (PART / len.max(1)).max(1);
-        if rows.device().is_autodiff() || count <= part {
+        if rows.is_tracked() {
+            let logits = self.run(rows.clone()).map_err(refuse)?;
+            // Steps alone join no graph; their gradient is zero.
+            return Ok(if logits.is_tracked() { logits } else { logits + rows.narrow(1, 0, 1) * 0.0 });
+        }
+        if count <= part {
             return self.run(rows).map_err(refuse);
         }
         let starts: Vec<usize> = (0..count).step_by(part).collect();

@@ -13,7 +13,7 @@ use super::array::{Array, Numbers};
 pub(super) type Fit<T> = Result<T, String>;
 
 /// More elements than any classifier's tensor has; a file that asks for more is refused before memory is.
-const MOST: usize = 1 << 31;
+const MOST: usize = 1 << 28;
 
 /// A value of a graph.
 #[derive(Clone, Debug)]

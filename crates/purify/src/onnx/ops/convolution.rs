@@ -1,12 +1,8 @@
 //! Convolutions over one and two dimensions, and their transposes.
 
-use burn::{
-    module::Param,
-    nn::{PaddingConfig1d, conv::Conv1d},
-    tensor::{
-        module,
-        ops::{ConvOptions, ConvTransposeOptions},
-    },
+use burn::tensor::{
+    module,
+    ops::{ConvOptions, ConvTransposeOptions},
 };
 use langevin_nn::fused;
 
@@ -20,7 +16,7 @@ pub(super) const OPERATORS: Family = &[("Conv", conv), ("ConvTranspose", conv_tr
 
 /// Refuses an input that does not fit a weight.
 fn check(x: &Dense, weight: &Dense, window: &Window, channels: usize) -> Fit<()> {
-    if x.rank() != window.rank() + 2 || x.dims()[1] != channels {
+    if x.rank() != window.rank() + 2 || x.dims()[1] != channels || x.dims().contains(&0) {
         return Err(format!(
             "an input of shape {:?} does not fit a weight of {:?}, which takes {channels} channels",
             x.dims(),
@@ -63,22 +59,8 @@ fn conv(spec: &Spec<'_>) -> Fit<Kernel> {
         let bias = bias.map(Dense::tensor::<1>);
         let (stride, dilation) = (&window.stride, &window.dilation);
         if let [pads] = padding[..] {
-            let x = x.tensor::<3>();
-            let weight = weight.clone().tensor::<3>();
-            if stride[0] == 1 && groups == 1 && pads.0 == pads.1 {
-                let layer = Conv1d {
-                    weight: Param::from_tensor(weight),
-                    bias: bias.map(Param::from_tensor),
-                    stride: 1,
-                    kernel_size: window.kernel[0],
-                    dilation: dilation[0],
-                    groups: 1,
-                    padding: PaddingConfig1d::Explicit(pads.0, pads.1),
-                };
-                return one(Dense::of(fused::conv1d(&layer, x, None)));
-            }
             let options = ConvOptions::new_with_padding([stride[0]], [pads], [dilation[0]], groups);
-            return one(Dense::of(module::conv1d(x, weight, bias, options)));
+            return one(Dense::of(fused::conv1d_with(x.tensor(), weight.clone().tensor(), bias, &options)));
         }
         let options = ConvOptions::new_with_padding([stride[0], stride[1]], [padding[0], padding[1]], [dilation[0], dilation[1]], groups);
         one(Dense::of(module::conv2d(x.tensor::<4>(), weight.clone().tensor::<4>(), bias, options)))

@@ -8,6 +8,8 @@ use burn::{
     },
 };
 
+use langevin_nn::fused;
+
 use super::{Family, window::Window};
 use crate::onnx::{
     node::{Kernel, Spec, one},
@@ -23,7 +25,7 @@ pub(super) const OPERATORS: Family = &[
 
 /// Padding for an input, which has to be narrower than the windows.
 fn fitted(x: &Dense, window: &Window) -> Fit<Vec<(usize, usize)>> {
-    if x.rank() != window.rank() + 2 {
+    if x.rank() != window.rank() + 2 || x.dims().contains(&0) {
         return Err(format!("an input of shape {:?} does not fit windows of {:?}", x.dims(), window.kernel));
     }
     let padding = window.padding(&x.dims()[2..])?;
@@ -42,6 +44,9 @@ fn max_pool(spec: &Spec<'_>) -> Fit<Kernel> {
         let padding = fitted(&x, &window)?;
         let (kernel, stride, dilation) = (&window.kernel, &window.stride, &window.dilation);
         if let [pads] = padding[..] {
+            if pads == (0, 0) && dilation[0] == 1 && !ceil_mode {
+                return one(Dense::of(fused::max_pool1d(x.tensor(), kernel[0], stride[0])));
+            }
             let options =
                 MaxPoolOptions { kernel_size: [kernel[0]], stride: [stride[0]], padding: [pads], dilation: [dilation[0]], ceil_mode };
             return one(Dense::of(module::max_pool1d(x.tensor(), options)));
