@@ -3,12 +3,7 @@
 use burn::tensor::Tensor;
 use langevin_core::{Philox, State as _, noise::stream};
 
-use crate::{
-    Draw, Purifier, Result, Walk,
-    model::Spectrum,
-    purifier::Draws,
-    tensor,
-};
+use crate::{Draw, Purifier, Result, Walk, model::Spectrum, purifier::Draws, tensor};
 
 /// Something done to rows before a classifier reads them.
 pub trait Defence: Sync {

@@ -1,6 +1,6 @@
 //! How much of an input a purifier would take away: the sign of a perturbation, and its size.
 
-use burn::tensor::{Device, Tensor};
+use burn::tensor::Device;
 use langevin_nn::Constant;
 
 use crate::{

@@ -88,9 +88,12 @@ fn advance(job: &Job<'_>, memory: &mut Memory, gradient: &[f32], first: bool) {
     let mut ahead: Vec<f32> = memory.delta.iter().zip(attack.norm.step(gradient, memory.pace)).map(|(d, s)| d + s).collect();
     shape(job, &mut ahead);
     let share = if first { 1.0 } else { MOMENTUM } as f32;
-    let moved = memory.delta.iter().zip(&memory.before).zip(&ahead).map(|((now, before), ahead)| {
-        now + share * (ahead - now) + (1.0 - share) * (now - before)
-    });
+    let moved = memory
+        .delta
+        .iter()
+        .zip(&memory.before)
+        .zip(&ahead)
+        .map(|((now, before), ahead)| now + share * (ahead - now) + (1.0 - share) * (now - before));
     let mut next: Vec<f32> = moved.collect();
     shape(job, &mut next);
     memory.before = std::mem::replace(&mut memory.delta, next);

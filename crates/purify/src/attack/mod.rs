@@ -6,6 +6,7 @@ mod gradient;
 mod pgd;
 mod project;
 
+pub(crate) use gradient::best;
 pub use gradient::{Loss, Path, Slopes, Target};
 pub use project::Norm;
 
