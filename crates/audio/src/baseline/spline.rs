@@ -80,7 +80,7 @@ mod tests {
 
     #[test]
     fn slow_tones_stay_and_bad_input_is_refused() {
-        let tone = |rate: f64, n: usize| (0..n).map(|i| (300.0 * 6.2831853 * i as f64 / rate).sin() as f32).collect::<Vec<_>>();
+        let tone = |rate: f64, n: usize| (0..n).map(|i| (300.0 * std::f64::consts::TAU * i as f64 / rate).sin() as f32).collect::<Vec<_>>();
         let up = upsample_spline(&tone(4000.0, 400), 4000, 8000).unwrap();
         assert!(up[20..780].iter().zip(&tone(8000.0, 800)[20..]).all(|(a, b)| (a - b).abs() < 0.01));
         assert_eq!(upsample_spline(&[0.5], 4000, 8000).unwrap(), [0.5, 0.5]);

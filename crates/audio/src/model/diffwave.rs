@@ -68,6 +68,7 @@ struct ResidualLayer {
 
 /// What the network is told about a batch.
 #[derive(Clone, Debug)]
+#[allow(clippy::large_enum_variant, reason = "a batch has one")]
 pub enum Told {
     /// Nothing.
     Nothing,

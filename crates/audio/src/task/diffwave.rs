@@ -24,7 +24,7 @@ use crate::{
 
 /// Samples that the network sees at once. Longer clips are cut at every evaluation, each part with as many samples beside it as an estimate
 /// depends on, so that memory stays bounded and no seam exists.
-const PART: usize = 1 << 15;
+pub(super) const PART: usize = 1 << 15;
 /// Factor of a log-mel spectrogram above its floor: speech at the standard loudness then lies about in 0..1.
 const MEL_SCALE: f32 = 0.1;
 

@@ -56,8 +56,9 @@ pub(crate) struct Args {
     /// Without a folder: clips for each pair of label and speaker
     #[arg(long, value_name = "N", default_value = "5", value_parser = values::whole(1..=10_000))]
     per_pair: u32,
-    /// Instead: how probable these recordings are under the model, exactly and bounded for each variance of the reverse step
-    #[arg(long, value_name = "DIR|CSV", conflicts_with_all = ["clips", "train", "held_out"])]
+    /// Instead: how probable these recordings are under the model; under a prior exactly and bounded for each variance of the reverse step, under
+    /// a model of waveforms exactly, each by itself
+    #[arg(long, value_name = "DIR|CSV|WAV", conflicts_with_all = ["clips", "train", "held_out"])]
     likelihood: Option<PathBuf>,
     /// Runge-Kutta steps of the exact likelihood
     #[arg(long, value_name = "N", default_value = "50", value_parser = values::whole(1..=10_000))]

@@ -26,6 +26,7 @@ use super::{
 use crate::{audio, report::Failure, values};
 
 /// What makes sounds.
+#[allow(clippy::large_enum_variant, reason = "a command has one")]
 pub(super) enum Maker {
     GriffinLim(Frontend),
     LinearPrediction,

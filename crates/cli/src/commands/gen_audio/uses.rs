@@ -9,6 +9,9 @@ use crate::{report::Failure, values};
 
 /// Clips of an interpolation when no number is asked for.
 const POINTS: u32 = 9;
+/// What makes sound of log-mel spectrograms when it is not said: what does best on validation recordings (`BENCHMARKS.md`).
+const OF_RECORDINGS: Vocoder = Vocoder::GriffinLim;
+const OF_SPEECH: Vocoder = Vocoder::GriffinLim;
 /// Length of a new sound when none is asked for.
 const SECONDS: f64 = 0.6;
 
@@ -120,7 +123,7 @@ pub(super) enum Use {
 impl UseArgs {
     /// What makes sound of log-mel spectrograms.
     pub(super) fn vocoder(&self) -> Vocoder {
-        self.vocoder.unwrap_or(Vocoder::GriffinLim)
+        self.vocoder.unwrap_or(if self.from.is_some() { OF_RECORDINGS } else { OF_SPEECH })
     }
 
     /// New sounds of a model of waveforms.

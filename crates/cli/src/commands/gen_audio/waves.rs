@@ -241,6 +241,7 @@ pub(super) fn vocoder<'a>(
     })
 }
 
+#[allow(clippy::large_enum_variant, reason = "a command has one")]
 enum Generation<'a> {
     Wave(WaveGeneration<'a>),
     DiffWave(DiffWaveGeneration<'a>),
