@@ -7,9 +7,13 @@ mod command;
 mod error;
 mod onnx;
 mod open;
+#[cfg(feature = "tch")]
+mod torchscript;
 
 pub use classifier::Classifier;
 pub use command::CommandClassifier;
 pub use error::{Error, Result};
 pub use onnx::{OnnxClassifier, OnnxOptions};
 pub use open::open_classifier;
+#[cfg(feature = "tch")]
+pub use torchscript::TorchScriptClassifier;
