@@ -25,6 +25,8 @@ mod purifier;
 pub mod table;
 pub mod task;
 mod tensor;
+#[cfg(feature = "tch")]
+mod torchscript;
 pub mod vote;
 
 pub use classifier::Classifier;
@@ -37,3 +39,5 @@ pub use onnx::{OnnxClassifier, OnnxOptions};
 pub use open::open_classifier;
 pub use purifier::{Draw, Purifier, Walk};
 pub use table::Table;
+#[cfg(feature = "tch")]
+pub use torchscript::TorchScriptClassifier;

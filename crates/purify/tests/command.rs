@@ -82,7 +82,9 @@ fn what_a_user_names_is_opened_or_refused() {
         Ok(found) => panic!("{spec} is {}", found.name()),
     };
     assert!(refused("cmd:cat").to_string().contains("the shape of one input is needed"));
-    assert!(refused("model.pt").to_string().contains("neither an ONNX file (.onnx) nor a command"));
+    #[cfg(not(feature = "tch"))]
+    assert!(refused("model.pt").to_string().contains("built without libtorch"));
+    assert!(refused("model.h5").to_string().contains("neither an ONNX file (.onnx) nor a command"));
     assert!(matches!(refused("nowhere.onnx"), Error::Io { .. }));
     assert!(matches!(refused("nowhere.onnx#logits"), Error::Io { path, .. } if path.ends_with("nowhere.onnx")));
 }

@@ -1,5 +1,6 @@
 //! The shared classifiers: logits and input gradients beside those of their TorchScript files (tests/golden/onnx/models.json, made by
 //! tests/peers/onnx_models.py).
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::path::{Path, PathBuf};
 

@@ -1,5 +1,6 @@
 //! Every operator beside onnxruntime, its gradient beside finite differences, and files that cannot be used
 //! (tests/golden/onnx/operators.json, made by tests/peers/onnx_fixtures.py).
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::path::{Path, PathBuf};
 

@@ -7,7 +7,7 @@ use burn::{
 
 use super::{
     conv::Convolution,
-    gemm::{Place, product},
+    gemm::{Place, Right, product},
     host::{self, Kept, Operation, array, contiguous, each, shape, values},
     vector::wide,
 };
@@ -25,9 +25,11 @@ pub fn conv1d_with(x: Tensor<3>, weight: Tensor<3>, bias: Option<Tensor<1>>, opt
     if options.groups != 1 {
         return module::conv1d(x, weight, bias, options.clone());
     }
-    let ([_, channels, length], [_, inputs, taps]) = (x.dims(), weight.dims());
+    let ([_, channels, length], [outputs, inputs, taps]) = (x.dims(), weight.dims());
     let [(before, after)] = options.padding;
-    if options.stride == [1] && before == after {
+    // Few positions are cheaper as rows of a product with the weights, which stay laid out from call to call.
+    let many = length + 2 * before >= options.dilation[0] * (taps - 1) + outputs;
+    if options.stride == [1] && before == after && many {
         return Convolution { dilation: options.dilation[0], padding: before }.apply(x, weight, bias, None);
     }
     let operation = Strided { stride: options.stride[0], dilation: options.dilation[0], before, after };
@@ -140,7 +142,7 @@ impl Strided {
     }
 
     /// The gradient of one item's input.
-    fn input_slope(self, gradient: &[f32], weight: &[f32], sizes: Sizes, dx: &mut [f32]) {
+    fn input_slope(self, gradient: &[f32], weight: &Right<'_>, sizes: Sizes, dx: &mut [f32]) {
         let (window, long) = (sizes.window(), self.padded_len(sizes));
         let mut padded = vec![0.0; sizes.channels * long];
         let mut slopes = vec![0.0; window * POSITIONS.min(sizes.long)];
@@ -148,7 +150,7 @@ impl Strided {
             let count = POSITIONS.min(sizes.long - from);
             let of_positions = Place::rows(sizes.long).at(from).transposed();
             let target = (&mut slopes[..count * window], Place::rows(window));
-            product([count, window, sizes.outputs], 1.0, (gradient, of_positions), (weight, Place::rows(window)), target, false);
+            weight.product([count, window, sizes.outputs], 1.0, (gradient, of_positions), target, false);
             for (k, slopes) in slopes[..count * window].chunks_exact(window).enumerate() {
                 let start = (from + k) * self.stride;
                 for (channel, slopes) in padded.chunks_exact_mut(long).zip(slopes.chunks_exact(sizes.taps)) {
@@ -185,9 +187,23 @@ impl Operation<3> for Strided {
         let batch = x.layout().shape()[0];
         let mut out = vec![0.0; batch * sizes.outputs * sizes.long];
         let items = out.chunks_mut((sizes.outputs * sizes.long).max(1)).zip(values(&x).chunks((sizes.channels * sizes.len).max(1)));
+        let place = Place { start: weight.layout().start_offset(), row: 1, column: sizes.window() };
+        let few = [sizes.long, sizes.outputs, sizes.window()];
+        let right = (sizes.long < sizes.outputs).then(|| Right::weight(few, &weight, place));
         each(items, |(out, x)| {
             if let Some(bias) = &bias {
                 out.chunks_exact_mut(sizes.long).zip(values(bias)).for_each(|(row, &bias)| row.fill(bias));
+            }
+            if let Some(right) = &right {
+                let mut rows = vec![0.0; sizes.long * sizes.outputs];
+                self.blocks(x, sizes, |[from, to], windows| {
+                    let target = (&mut rows[from * sizes.outputs..to * sizes.outputs], Place::rows(sizes.outputs));
+                    right.product([to - from, sizes.outputs, sizes.window()], 1.0, windows, target, false);
+                });
+                for (o, out) in out.chunks_exact_mut(sizes.long).enumerate() {
+                    out.iter_mut().zip(rows[o..].iter().step_by(sizes.outputs)).for_each(|(out, row)| *out += row);
+                }
+                return;
             }
             self.blocks(x, sizes, |[from, to], (windows, at)| {
                 let dims = [sizes.outputs, to - from, sizes.window()];
@@ -206,9 +222,11 @@ impl Operation<3> for Strided {
         let sizes = self.sizes(&x, &weight);
         let (item_in, item_out) = ((sizes.channels * sizes.len).max(1), (sizes.outputs * sizes.long).max(1));
         let dx = wanted[0].then(|| {
+            let place = Place { start: weight.layout().start_offset(), row: sizes.window(), column: 1 };
+            let right = Right::weight([POSITIONS.min(sizes.long), sizes.window(), sizes.outputs], &weight, place);
             let mut dx = vec![0.0; values(&x).len()];
             let items = dx.chunks_mut(item_in).zip(values(&gradient).chunks(item_out));
-            each(items, |(dx, gradient)| self.input_slope(gradient, values(&weight), sizes, dx));
+            each(items, |(dx, gradient)| self.input_slope(gradient, &right, sizes, dx));
             array(dx, shape(&x))
         });
         // Weights of strided layers are few: one thread takes the items in order.
@@ -251,6 +269,9 @@ mod tests {
             ([2, 3, 23], 4, 3, 3, 2, (2, 0), true),
             ([2, 2, 9], 3, 2, 5, 1, (0, 0), true),
             ([1, 2, 5], 3, 1, 1, 1, (0, 0), false),
+            ([2, 3, 6], 20, 3, 1, 1, (1, 1), true),
+            ([3, 32, 24], 64, 5, 1, 1, (2, 2), true),
+            ([2, 2, 7], 9, 2, 1, 2, (0, 1), false),
             // Padding alone under the windows.
             ([1, 1, 1], 2, 1, 100, 1, (10, 0), true),
         ];
