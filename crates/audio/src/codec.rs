@@ -67,12 +67,43 @@ impl Frontend {
     /// # Errors
     /// When the image is not finite.
     pub fn synthesise(&self, features: &Features) -> Result<Vec<f32>> {
-        let samples = (features.seconds * f64::from(self.config.rate)).round().max(1.0) as usize;
-        let mel = stretch(&features.image, self.config.mels, self.stft.frames(samples));
-        let magnitudes = self.bank.magnitudes_from_log(&mel, MEL_UPDATES)?;
-        let mut sound = self.griffin_lim.run(&magnitudes, samples, None)?.samples;
+        let (mel, samples) = self.log_mel_of(features);
+        let mut sound = self.griffin_lim(&mel, samples)?;
         loudness::normalise(&mut sound, self.config.rate);
         Ok(sound)
+    }
+
+    /// The settings.
+    pub const fn config(&self) -> &CodecConfig {
+        &self.config
+    }
+
+    /// Log-mel of a clip at its own loudness and length, shape `[1 + samples / hop, mels]`: what vocoders read.
+    ///
+    /// # Errors
+    /// When the clip is empty or not finite.
+    pub fn log_mel(&self, samples: &[f32]) -> Result<Vec<f32>> {
+        self.bank.log_mel(&self.stft.forward(samples)?.magnitudes(), self.config.floor)
+    }
+
+    /// Log-mel of features at the frames of their duration, shape `[frames, mels]`, and the number of samples that has them.
+    pub fn log_mel_of(&self, features: &Features) -> (Vec<f32>, usize) {
+        let samples = (features.seconds * f64::from(self.config.rate)).round().max(1.0) as usize;
+        (stretch(&features.image, self.config.mels, self.stft.frames(samples)), samples)
+    }
+
+    /// Least number of samples of a clip with so many frames.
+    pub fn samples_of(&self, frames: usize) -> usize {
+        (frames.saturating_sub(1) * self.config.hop).max(1)
+    }
+
+    /// Sound of a log-mel spectrogram, shape `[frames, mels]`, at the loudness it describes, by Griffin-Lim.
+    ///
+    /// # Errors
+    /// When the spectrogram is not finite or is not that of so many samples.
+    pub fn griffin_lim(&self, mel: &[f32], samples: usize) -> Result<Vec<f32>> {
+        let magnitudes = self.bank.magnitudes_from_log(mel, MEL_UPDATES)?;
+        Ok(self.griffin_lim.run(&magnitudes, samples, None)?.samples)
     }
 }
 

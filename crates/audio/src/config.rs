@@ -1,5 +1,9 @@
 //! The `[model]` table of an audio config.
 
+mod diffwave;
+
+pub use diffwave::{DiffWaveCondition, DiffWaveConfig, DiffWaveMel};
+
 use langevin_core::{
     Param,
     loss::{TimeSampler, Weight},
@@ -23,6 +27,9 @@ pub enum ModelConfig {
     Prior(PriorConfig),
     /// Diffusion of waveforms: vocoding, in-painting, band-width extension, sounds by label and speaker.
     Wave(WaveConfig),
+    /// DiffWave as published: a vocoder, or a model of waveforms with or without labels.
+    #[serde(rename = "diffwave")]
+    DiffWave(DiffWaveConfig),
     /// Classifier of labels and speakers that `eval audio` scores with; not a diffusion model.
     Judge(JudgeConfig),
 }
@@ -320,6 +327,7 @@ impl ModelConfig {
         match self {
             Self::Prior(config) => config.codec.rate,
             Self::Wave(config) => config.codec.rate,
+            Self::DiffWave(config) => config.rate,
             Self::Judge(config) => config.rate,
         }
     }
@@ -329,6 +337,7 @@ impl ModelConfig {
         match self {
             Self::Prior(config) => &config.vocabulary,
             Self::Wave(config) => &config.vocabulary,
+            Self::DiffWave(config) => &config.vocabulary,
             Self::Judge(config) => &config.vocabulary,
         }
     }
@@ -338,6 +347,7 @@ impl ModelConfig {
         match self {
             Self::Prior(config) => &mut config.vocabulary,
             Self::Wave(config) => &mut config.vocabulary,
+            Self::DiffWave(config) => &mut config.vocabulary,
             Self::Judge(config) => &mut config.vocabulary,
         }
     }
@@ -371,6 +381,7 @@ impl ModelConfig {
                 Ok(c.sampling.check()?)
             }
             Self::Wave(c) => c.check(),
+            Self::DiffWave(c) => c.check(),
             Self::Judge(c) => {
                 within("rate", f64::from(c.rate), 4000.0, 192_000.0)?;
                 within("mels", c.mels as f64, 4.0, 512.0)?;

@@ -180,6 +180,20 @@ pub enum Error {
         /// The writer's reason.
         source: hound::Error,
     },
+    /// A file of log-mel values that is none.
+    #[error("{}: {problem}", path.display())]
+    Npy {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it, as the rest of a sentence about the file.
+        problem: String,
+    },
+    /// A picture could not be laid out as PNG.
+    #[error("cannot encode the picture as PNG: {source}")]
+    Picture {
+        /// The writer's reason.
+        source: png::EncodingError,
+    },
     /// A folder without WAV files.
     #[error("{} holds no .wav file", dir.display())]
     NoWavs {

@@ -1,8 +1,10 @@
 //! WAV files in and out.
 
 mod labelled;
+mod npy;
 
 pub use labelled::{Item, list_items, list_wavs, parse_name, read_manifest};
+pub use npy::{MAX_MEL_BYTES, decode_mel, encode_mel, read_mel};
 
 use crate::error::{Error, Result};
 use crate::resample::{check_rate, resample};
@@ -67,6 +69,20 @@ impl fmt::Display for Note {
 /// # Errors
 /// A missing, empty, non-RIFF, truncated, sample-less or oversized file, a folder, NaN or infinite samples.
 pub fn read_wav(path: &Path, rate: Option<u32>) -> Result<(Clip, Vec<Note>)> {
+    decode_wav(&read_bytes(path)?, path, rate)
+}
+
+/// As [`read_wav`], with the least format that holds every sample of the file as it is.
+///
+/// # Errors
+/// As [`read_wav`].
+pub fn read_wav_and_format(path: &Path, rate: Option<u32>) -> Result<(Clip, Vec<Note>, WavFormat)> {
+    let bytes = read_bytes(path)?;
+    let (clip, notes) = decode_wav(&bytes, path, rate)?;
+    Ok((clip, notes, WavFormat::of_file(&bytes, path)?))
+}
+
+fn read_bytes(path: &Path) -> Result<Vec<u8>> {
     let io = |source| Error::Io { path: path.into(), source };
     if std::fs::metadata(path).map_err(io)?.is_dir() {
         return Err(Error::IsFolder { path: path.into() });
@@ -74,7 +90,7 @@ pub fn read_wav(path: &Path, rate: Option<u32>) -> Result<(Clip, Vec<Note>)> {
     let mut bytes = Vec::new();
     // `take` bounds pipes and devices too, whose metadata say nothing about length.
     File::open(path).map_err(io)?.take(MAX_WAV_BYTES + 1).read_to_end(&mut bytes).map_err(io)?;
-    decode_wav(&bytes, path, rate)
+    Ok(bytes)
 }
 
 /// Reads a WAV file already in memory; `name` is used in messages only. See [`read_wav`].
@@ -162,6 +178,18 @@ pub enum WavFormat {
     Pcm16,
     /// 32-bit floats, written as they are.
     Float32,
+}
+
+impl WavFormat {
+    /// The least format that holds every sample of a WAV file: 16 bits, or floats for files of more bits.
+    fn of_file(bytes: &[u8], name: &Path) -> Result<Self> {
+        let mut cursor = Cursor::new(bytes);
+        match hound::WavReader::new(&mut cursor).map(|reader| reader.spec()) {
+            Ok(spec) if spec.sample_format == hound::SampleFormat::Int && spec.bits_per_sample <= 16 => Ok(Self::Pcm16),
+            Ok(_) => Ok(Self::Float32),
+            Err(source) => Err(Error::NotWav { path: name.into(), offset: cursor.position(), source }),
+        }
+    }
 }
 
 /// Lays a mono clip out as the bytes of a WAV file.

@@ -4,6 +4,7 @@
 //! [`Prior`](task::Prior), the codec turns vectors into sound, [`write_wav`] writes it. The waveform model has a codec ([`wave_codec`]), a network and
 //! tasks of its own, and shares everything else.
 
+pub mod baseline;
 pub mod codec;
 pub mod config;
 pub mod data;
@@ -15,6 +16,7 @@ mod mdct;
 mod mel;
 pub mod metrics;
 pub mod model;
+mod picture;
 mod resample;
 mod stft;
 pub mod task;
@@ -24,12 +26,13 @@ pub use config::ModelConfig;
 pub use error::{Error, Result};
 pub use griffin_lim::{GriffinLim, MOMENTUM, Reconstruction};
 pub use io::{
-    Clip, Item, MAX_WAV_BYTES, Note, WavFormat, decode_wav, encode_wav, list_items, list_wavs, parse_name, read_manifest, read_wav,
-    write_wav,
+    Clip, Item, MAX_MEL_BYTES, MAX_WAV_BYTES, Note, WavFormat, decode_mel, decode_wav, encode_mel, encode_wav, list_items, list_wavs,
+    parse_name, read_manifest, read_mel, read_wav, read_wav_and_format, write_wav,
 };
 pub use loudness::{STRETCH_SECONDS, TARGET_RMS, loudest_rms, normalise};
 pub use mdct::Mdct;
 pub use mel::{Energy, MelBank, hz_to_mel, mel_to_hz};
+pub use picture::png;
 pub use realfft::num_complex::Complex;
 pub use resample::{MAX_RATE, MIN_RATE, resample};
 pub use stft::{Spectrogram, Stft};

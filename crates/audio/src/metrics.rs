@@ -7,12 +7,14 @@ mod copies;
 mod frechet;
 mod ndb;
 mod neighbours;
+mod pairs;
 mod spectral;
 
 pub use copies::{Copies, copies, nearest_distances};
 pub use frechet::{Gaussian, frechet_distance};
 pub use ndb::{Ndb, ndb};
 pub use neighbours::{PrecisionRecall, precision_recall};
+pub use pairs::{PairScores, Part, compare};
 pub use spectral::{log_spectral_distance, mel_cepstral_distortion};
 
 use crate::error::{Error, Result};

@@ -72,7 +72,15 @@ fn validate(task: &PriorTask, model: &PriorNet) -> Vec<f64> {
 fn sounds(config: &PriorConfig, task: &PriorTask, net: PriorNet, seconds: Option<f64>) -> Vec<Vec<f32>> {
     let prior = Prior::new(config, &task.constants(), net, &Device::flex()).unwrap();
     let sampling = Sampling { steps: 6, grid: "lambda".parse().unwrap(), ..Sampling::default() };
-    let request = Request { label: None, speaker: None, guidance: Guidance { label: 1.5, speaker: 1.5 }, sampling, seconds, seed: 3 };
+    let request = Request {
+        labels: Vec::new(),
+        takes: 1,
+        speaker: None,
+        guidance: Guidance { label: 1.5, speaker: 1.5 },
+        sampling,
+        seconds,
+        seed: 3,
+    };
     let generation = Generation::new(&prior, &request).unwrap();
     let rows = 0..generation.micro_batch();
     let ControlFlow::Continue(raw) = generation.sample(rows.clone(), &|| ControlFlow::Continue(())) else { panic!("nobody stopped it") };

@@ -60,7 +60,8 @@ fn prior_of((config, task): (PriorConfig, PriorTask)) -> Prior {
 
 fn request() -> Request {
     Request {
-        label: None,
+        labels: Vec::new(),
+        takes: 1,
         speaker: None,
         guidance: Guidance { label: 1.5, speaker: 1.5 },
         sampling: Sampling { steps: 4, ..Sampling::default() },
@@ -101,13 +102,13 @@ fn a_sound_is_its_seed_row_and_request() {
 #[test]
 fn what_is_asked_for_is_made() {
     let prior = prior();
-    let wanted = Request { label: Some("no".into()), speaker: Some("bob".into()), seconds: Some(0.3), ..request() };
+    let wanted = Request { labels: vec!["no".into()], speaker: Some("bob".into()), seconds: Some(0.3), ..request() };
     let made = sounds(&prior, &wanted, 0);
     for sound in &made {
         assert_eq!((sound.label.as_str(), sound.speaker.as_str()), ("no", "bob"));
         assert!(sound.samples.len().abs_diff(2400) <= 1, "{}", sound.samples.len());
     }
-    let other = sounds(&prior, &Request { label: Some("yes".into()), ..wanted }, 0);
+    let other = sounds(&prior, &Request { labels: vec!["yes".into()], ..wanted }, 0);
     assert!(made.iter().zip(&other).all(|(a, b)| a.samples != b.samples), "the label changes the sound");
 }
 
@@ -116,7 +117,7 @@ fn requests_that_no_model_can_meet_are_refused() {
     let prior = prior();
     let refused = |request: Request| Generation::new(&prior, &request).unwrap_err();
     for (request, what) in [
-        (Request { label: Some("perhaps".into()), ..request() }, "label"),
+        (Request { labels: vec!["perhaps".into()], ..request() }, "label"),
         (Request { speaker: Some("eve".into()), ..request() }, "speaker"),
     ] {
         let error = refused(request);

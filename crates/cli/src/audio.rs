@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 use burn::tensor::Device;
 use langevin_audio::{
     ModelConfig,
-    model::{FrameNet, JudgeNet, PriorNet},
-    task::{Judge, Prior, Wave},
+    config::CodecConfig,
+    model::{DiffWaveNet, FrameNet, JudgeNet, PriorNet},
+    task::{DiffWave, Judge, Prior, Wave},
 };
 use langevin_engine::{Checkpoint, RunConfig};
 use langevin_nn::Init;
@@ -15,6 +16,8 @@ use crate::{models, report::Failure};
 
 /// The shipped prior.
 pub(crate) const PRIOR: &str = "audio-digits";
+/// The model of waveforms.
+pub(crate) const WAVE: &str = "audio-wave";
 /// The shipped judge.
 pub(crate) const JUDGE: &str = "audio-judge";
 /// Name of the domain in configs.
@@ -69,20 +72,55 @@ pub(crate) fn open_judge(name: &Path, device: &Device) -> Result<(Judge, Checkpo
     }
 }
 
+/// A model of waveforms.
+#[allow(clippy::large_enum_variant, reason = "a command has one")]
+pub(crate) enum Waveforms {
+    /// One for every use.
+    Wave(Wave),
+    /// One that makes new sounds only.
+    DiffWave(DiffWave),
+}
+
 /// Opens a waveform model; the checkpoint comes back without the weights.
 ///
 /// # Errors
 /// No such checkpoint, or one that holds something else.
-pub(crate) fn open_wave(name: &Path, device: &Device) -> Result<(Wave, Checkpoint), Failure> {
+pub(crate) fn open_waveforms(name: &Path, device: &Device) -> Result<(Waveforms, Checkpoint), Failure> {
     let mut checkpoint = models::open(name)?;
     match model_config(&checkpoint.header.config, name)? {
         ModelConfig::Wave(config) => {
             let net = FrameNet::new(&config, &mut Init::empty(device));
             let net = checkpoint.load(net)?;
             let wave = Wave::new(&config, &checkpoint.constants(), net, device)?;
-            Ok((wave, checkpoint))
+            Ok((Waveforms::Wave(wave), checkpoint))
+        }
+        ModelConfig::DiffWave(config) => {
+            let net = DiffWaveNet::new(&config, &mut Init::empty(device));
+            let net = checkpoint.load(net)?;
+            Ok((Waveforms::DiffWave(DiffWave::new(&config, net, device)?), checkpoint))
         }
         other => Err(other_kind(name, &other, "a waveform model")),
+    }
+}
+
+/// Whether a checkpoint holds a model of waveforms.
+///
+/// # Errors
+/// No such checkpoint, or one of another domain.
+pub(crate) fn is_waveforms(name: &Path) -> Result<bool, Failure> {
+    let config = model_config(&models::open(name)?.header.config, name)?;
+    Ok(matches!(config, ModelConfig::Wave(_) | ModelConfig::DiffWave(_)))
+}
+
+/// The codec of a checkpoint that works on log-mel spectrograms of whole clips.
+///
+/// # Errors
+/// No such checkpoint, or one that holds something else.
+pub(crate) fn codec_config(name: &Path) -> Result<CodecConfig, Failure> {
+    match model_config(&models::open(name)?.header.config, name)? {
+        ModelConfig::Prior(config) => Ok(config.codec),
+        ModelConfig::DiffWave(config) => Ok(config.codec()),
+        other => Err(other_kind(name, &other, "a model of log-mel spectrograms")),
     }
 }
 
@@ -90,6 +128,7 @@ fn other_kind(name: &Path, found: &ModelConfig, wanted: &str) -> Failure {
     let found = match found {
         ModelConfig::Prior(_) => "a prior",
         ModelConfig::Wave(_) => "a waveform model",
+        ModelConfig::DiffWave(_) => "a DiffWave",
         ModelConfig::Judge(_) => "a judge",
     };
     Failure::data("checkpoint", format!("{} is {found}, not {wanted}", name.display()))

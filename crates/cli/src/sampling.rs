@@ -28,6 +28,12 @@ pub(crate) struct SamplingArgs {
 }
 
 impl SamplingArgs {
+    /// Whether any of them is given.
+    pub(crate) fn is_given(&self) -> bool {
+        let Self { solver, grid, steps, guidance, config } = self;
+        solver.is_some() || grid.is_some() || steps.is_some() || guidance.is_some() || config.is_some()
+    }
+
     /// The effective settings: flags over `--config` over the checkpoint's.
     ///
     /// # Errors

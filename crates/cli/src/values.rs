@@ -26,6 +26,31 @@ pub(crate) fn seed(text: &str) -> Result<u64, String> {
     text.trim().parse().map_err(|_| format!("give a whole number from 0 to {}", u64::MAX))
 }
 
+/// A stretch of a quantity, from one number to a greater one.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Range {
+    /// Where it begins.
+    pub(crate) from: f64,
+    /// Where it ends.
+    pub(crate) to: f64,
+}
+
+impl From<Range> for std::ops::Range<f64> {
+    fn from(range: Range) -> Self {
+        range.from..range.to
+    }
+}
+
+/// A stretch `A..B` of numbers that are not negative.
+pub(crate) fn range(text: &str) -> Result<Range, String> {
+    let read = |part: &str| part.trim().parse::<f64>().ok().filter(|v| v.is_finite() && *v >= 0.0);
+    let ends = text.split_once("..").and_then(|(from, to)| Some((read(from)?, read(to)?)));
+    match ends {
+        Some((from, to)) if from < to => Ok(Range { from, to }),
+        _ => Err("give two numbers from 0 up, the smaller one first: 0.10..0.20".to_owned()),
+    }
+}
+
 /// A number of threads.
 pub(crate) fn threads(text: &str) -> Result<u32, String> {
     whole(1..=MAX_THREADS)(text)
@@ -66,6 +91,15 @@ mod tests {
         assert_eq!(parse("0"), Ok(0.0));
         for bad in ["nan", "inf", "-1", "20.01", "x", "", "1e999"] {
             assert_eq!(parse(bad), Err("give a number from 0 to 20".to_owned()), "{bad}");
+        }
+    }
+
+    #[test]
+    fn ranges() {
+        assert_eq!(range("0.10..0.20"), Ok(Range { from: 0.1, to: 0.2 }));
+        assert_eq!(range(" 0 .. 3"), Ok(Range { from: 0.0, to: 3.0 }));
+        for bad in ["", "0.1", "0.2..0.1", "0.1..0.1", "-1..2", "a..b", "0..nan", "0..inf", "1-2", "..", "0.1..0.2..0.3"] {
+            assert!(range(bad).is_err(), "{bad}");
         }
     }
 

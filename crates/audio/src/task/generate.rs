@@ -12,20 +12,21 @@ use langevin_core::{
 use langevin_nn::Sampler;
 
 use super::prior::{Guidance, GuidedPrior, Prior};
-use crate::{Error, Result, model::Conditions};
+use crate::{Error, Result, codec::Features, model::Conditions};
 
 /// Samples in a micro-batch. Guidance doubles them to 12 rows, two full tiles of the matrix kernel (6 rows each); larger batches gain
 /// little, and a short request pays for rows that it throws away.
 const MICRO_BATCH: u32 = 6;
-/// Streams of a drawn label, a drawn speaker, and the dither of a written file.
+/// Streams of a drawn label and a drawn speaker.
 const DRAW: [u32; 2] = [stream::DOMAIN, stream::DOMAIN + 1];
-const DITHER: u32 = stream::DOMAIN + 2;
 
 /// What to generate.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Request {
-    /// What is said; drawn for each sample when absent.
-    pub label: Option<String>,
+    /// What is said, one word after the other: a sentence takes as many samples as it has words. Drawn for each sample when empty.
+    pub labels: Vec<String>,
+    /// Samples that say the same word in the same voice, of which the caller chooses; 1 where there is no choice.
+    pub takes: u32,
     /// Who says it; drawn for each sample when absent.
     pub speaker: Option<String>,
     /// Guidance weights.
@@ -51,17 +52,27 @@ pub struct Sound {
     pub samples: Vec<f32>,
 }
 
+/// What makes the sound of features; the number is the sample's row.
+pub type Vocode<'a> = dyn Fn(&Features, u32) -> Result<Vec<f32>> + Sync + 'a;
+
 /// A request bound to a prior: the engine's sampler.
-#[derive(Debug)]
 pub struct Generation<'a> {
     prior: &'a Prior,
     run: Run,
     sampling: Sampling,
     noise: Philox,
-    label: Option<usize>,
+    labels: Vec<usize>,
+    takes: u32,
     speaker: Option<usize>,
     guidance: Guidance,
     duration: Option<f32>,
+    vocoder: Option<&'a Vocode<'a>>,
+}
+
+impl std::fmt::Debug for Generation<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Generation").field("labels", &self.labels).field("run", &self.run).finish_non_exhaustive()
+    }
 }
 
 impl<'a> Generation<'a> {
@@ -71,7 +82,7 @@ impl<'a> Generation<'a> {
     /// [`Error::UnknownCondition`], [`Error::Setting`] for a duration or weight out of range, or what the core refuses.
     pub fn new(prior: &'a Prior, request: &Request) -> Result<Self> {
         let vocabulary = &prior.config.vocabulary;
-        let label = request.label.as_deref().map(|name| vocabulary.label(name)).transpose()?;
+        let labels = request.labels.iter().map(|name| vocabulary.label(name)).collect::<Result<Vec<_>>>()?;
         let speaker = request.speaker.as_deref().map(|name| vocabulary.speaker(name)).transpose()?;
         for (name, value) in [("guidance of the label", request.guidance.label), ("guidance of the speaker", request.guidance.speaker)] {
             if !(-100.0..=100.0).contains(&value) {
@@ -93,11 +104,20 @@ impl<'a> Generation<'a> {
             run,
             sampling,
             noise: Philox::new(request.seed),
-            label,
+            labels,
+            takes: request.takes.max(1),
             speaker,
             guidance: request.guidance,
             duration: request.seconds.map(|s| prior.codec.duration_coordinate(s)),
+            vocoder: None,
         })
+    }
+
+    /// The same with another vocoder than the codec's Griffin-Lim.
+    #[must_use]
+    pub const fn vocoded_by(mut self, vocoder: &'a Vocode<'a>) -> Self {
+        self.vocoder = Some(vocoder);
+        self
     }
 
     /// The sampling run, for `--dry-run` and manifests.
@@ -105,30 +125,21 @@ impl<'a> Generation<'a> {
         &self.run
     }
 
-    /// Uniform numbers that dither sample `row` when it is written.
-    pub fn dither(&self, row: u32) -> impl FnMut() -> f32 + use<> {
-        let (noise, mut count) = (self.noise, 0u32);
-        let mut words = [0; 4];
-        move || {
-            if count.is_multiple_of(4) {
-                words = noise.words([count / 4, row, 0, DITHER]);
-            }
-            let word = words[(count % 4) as usize];
-            count += 1;
-            (word >> 8) as f32 / (1 << 24) as f32
-        }
-    }
-
     fn conditions(&self, rows: Range<u32>) -> Conditions {
         let vocabulary = &self.prior.config.vocabulary;
-        let draw = |fixed: Option<usize>, count: usize, stream: u32| {
-            let noise = self.noise;
-            rows.clone().map(move |row| Some(fixed.unwrap_or_else(|| noise.below(count, row, 0, stream)))).collect()
+        let words = self.labels.len().max(1) as u32;
+        let label = |row: u32| {
+            let word = row / self.takes;
+            match self.labels.get((word % words) as usize) {
+                Some(&label) => label,
+                None => self.noise.below(vocabulary.labels.len(), word, 0, DRAW[0]),
+            }
         };
-        Conditions {
-            labels: draw(self.label, vocabulary.labels.len(), DRAW[0]),
-            speakers: draw(self.speaker, vocabulary.speakers.len(), DRAW[1]),
-        }
+        let speaker = |row: u32| {
+            let sentence = row / self.takes / words;
+            self.speaker.unwrap_or_else(|| self.noise.below(vocabulary.speakers.len(), sentence, 0, DRAW[1]))
+        };
+        Conditions { labels: rows.clone().map(|row| Some(label(row))).collect(), speakers: rows.map(|row| Some(speaker(row))).collect() }
     }
 }
 
@@ -162,7 +173,7 @@ impl Sampler for Generation<'_> {
     }
 
     fn finish(&self, row: u32, vector: Result<Vec<f32>>) -> Result<Sound> {
-        let vector = vector?;
+        let features = self.prior.codec.decode(&vector?);
         let conditions = self.conditions(row..row + 1);
         let vocabulary = &self.prior.config.vocabulary;
         let name = |names: &[String], id: Option<usize>| id.map(|id| names[id].clone()).unwrap_or_default();
@@ -170,7 +181,10 @@ impl Sampler for Generation<'_> {
             row,
             label: name(&vocabulary.labels, conditions.labels[0]),
             speaker: name(&vocabulary.speakers, conditions.speakers[0]),
-            samples: self.prior.codec.frontend().synthesise(&self.prior.codec.decode(&vector))?,
+            samples: match self.vocoder {
+                Some(vocode) => vocode(&features, row)?,
+                None => self.prior.codec.frontend().synthesise(&features)?,
+            },
         })
     }
 }

@@ -1,7 +1,9 @@
 //! What users ask for: train a prior or a judge, distil, generate, score.
 
 mod code;
+mod diffwave;
 mod distill;
+mod dither;
 mod generate;
 mod judge;
 mod likelihood;
@@ -9,6 +11,7 @@ mod memory;
 mod moments;
 mod prior;
 mod score;
+mod train_diffwave;
 mod train_judge;
 mod train_prior;
 mod train_wave;
@@ -18,12 +21,15 @@ mod wave_generation;
 mod wave_likelihood;
 mod wave_uses;
 
+pub use diffwave::{DiffWave, DiffWaveGeneration};
 pub use distill::{DistillTask, student_config};
-pub use generate::{Generation, Request, Sound};
+pub use dither::dither;
+pub use generate::{Generation, Request, Sound, Vocode};
 pub use judge::{Judge, Judged};
 pub use likelihood::{Bounds, Errors, Estimate, Exact, Likelihood};
 pub use prior::{Guidance, Prior};
 pub use score::{Reference, Scores, score};
+pub use train_diffwave::DiffWaveTask;
 pub use train_judge::JudgeTask;
 pub use train_prior::PriorTask;
 pub use train_wave::WaveTask;

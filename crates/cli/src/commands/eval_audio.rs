@@ -14,7 +14,10 @@ use langevin_audio::{
 use langevin_engine::{Cancel, Error, Workers, parallel::whole_micro_batches};
 use langevin_nn::Sampler as _;
 
-use super::likelihood_audio;
+use super::{
+    likelihood_audio,
+    pairs_audio::{self, PairArgs},
+};
 use crate::{
     args::SeedArg,
     audio::{self, CheckpointArg},
@@ -35,7 +38,8 @@ const BATCH: usize = 32;
 /// Scores the WAV files of a folder (named {label}_{speaker}_{i}.wav), or, without one, a balanced set generated from a checkpoint.
 /// The judge is a classifier trained on other features than the prior's; it is inside the program.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example: langevin eval audio out/ --train recordings/train --held-out recordings/test")]
+#[command(after_help = "Example: langevin eval audio out/ --train recordings/train --held-out recordings/test
+Example: langevin eval audio vocoded/ --pairs recordings/")]
 pub(crate) struct Args {
     /// Folder (or CSV manifest) of the clips to score
     #[arg(value_name = "DIR|CSV")]
@@ -52,8 +56,9 @@ pub(crate) struct Args {
     /// Without a folder: clips for each pair of label and speaker
     #[arg(long, value_name = "N", default_value = "5", value_parser = values::whole(1..=10_000))]
     per_pair: u32,
-    /// Instead: how probable these recordings are under the model, exactly and bounded for each variance of the reverse step
-    #[arg(long, value_name = "DIR|CSV", conflicts_with_all = ["clips", "train", "held_out"])]
+    /// Instead: how probable these recordings are under the model; under a prior exactly and bounded for each variance of the reverse step, under
+    /// a model of waveforms exactly, each by itself
+    #[arg(long, value_name = "DIR|CSV|WAV", conflicts_with_all = ["clips", "train", "held_out"])]
     likelihood: Option<PathBuf>,
     /// Runge-Kutta steps of the exact likelihood
     #[arg(long, value_name = "N", default_value = "50", value_parser = values::whole(1..=10_000))]
@@ -61,6 +66,8 @@ pub(crate) struct Args {
     /// Steps of the chains whose likelihood is bounded
     #[arg(long, value_name = "N,..", default_value = "10,25,50,100", value_delimiter = ',', value_parser = values::whole(1..=10_000))]
     pub(super) bound_steps: Vec<u32>,
+    #[command(flatten)]
+    pairs: PairArgs,
     #[command(flatten)]
     pub(super) sampling: SamplingArgs,
     #[command(flatten)]
@@ -79,6 +86,9 @@ struct Set {
 pub(super) fn run(args: &Args, settings: &Settings) -> Result<(), Failure> {
     if let Some(recordings) = &args.likelihood {
         return likelihood_audio::run(recordings, args, settings);
+    }
+    if let (Some(clips), Some(recordings)) = (&args.clips, args.pairs.recordings()) {
+        return pairs_audio::run(clips, recordings, &args.pairs, settings);
     }
     let device = settings.open_device()?;
     let cancel = settings.cancel();
@@ -133,7 +143,8 @@ fn generate(args: &Args, settings: &Settings, device: &burn::tensor::Device, wor
     let vocabulary = prior.config.vocabulary.clone();
     let pairs: Vec<_> = vocabulary.labels.iter().flat_map(|l| vocabulary.speakers.iter().map(move |s| (l.clone(), s.clone()))).collect();
     let request = |(label, speaker): &(String, String)| Request {
-        label: Some(label.clone()),
+        labels: vec![label.clone()],
+        takes: 1,
         speaker: Some(speaker.clone()),
         guidance: Guidance { label: weight, speaker: weight },
         sampling: sampling.clone(),

@@ -1,20 +1,29 @@
-//! `langevin eval audio --likelihood`: how probable recordings are under a prior.
+//! `langevin eval audio --likelihood`: how probable recordings are under a prior or a model of waveforms.
 
 use std::path::Path;
 
 use langevin_audio::{
     data::Recordings,
-    task::{Bounds, Exact, Likelihood, Vectors},
+    list_wavs, read_wav,
+    task::{Bounds, Exact, Likelihood, Vectors, WaveLikelihood},
 };
 use langevin_engine::{Error, parallel::micro_batches};
 
 use super::eval_audio::Args;
-use crate::{audio, output, report::Failure, settings::Settings};
+use crate::{
+    audio::{self, Waveforms},
+    output,
+    report::Failure,
+    settings::Settings,
+};
 
 /// Recordings in a worker's part.
 const PART: u32 = 16;
 
 pub(super) fn run(recordings: &Path, args: &Args, settings: &Settings) -> Result<(), Failure> {
+    if audio::is_waveforms(&args.checkpoint.checkpoint)? {
+        return of_waveforms(recordings, args, settings);
+    }
     let cancel = settings.cancel();
     let device = settings.open_device()?;
     let workers = settings.workers()?;
@@ -52,6 +61,46 @@ pub(super) fn run(recordings: &Path, args: &Args, settings: &Settings) -> Result
         }));
     }
     output::data(table(&exact, &bounds).as_bytes())
+}
+
+/// `-ln p` of each file by itself, label and speaker hidden: its name need not tell them.
+fn of_waveforms(recordings: &Path, args: &Args, settings: &Settings) -> Result<(), Failure> {
+    let cancel = settings.cancel();
+    let device = settings.open_device()?;
+    let workers = settings.workers()?;
+    let (model, checkpoint) = audio::open_waveforms(&args.checkpoint.checkpoint, &device)?;
+    let Waveforms::Wave(wave) = model else {
+        return Err(Failure::data("likelihood", "a DiffWave predicts noise at the steps of a table, where the likelihood is only bounded")
+            .help("give a checkpoint of kind `wave` or `prior`"));
+    };
+    let files = if recordings.is_dir() { list_wavs(recordings)? } else { vec![recordings.to_owned()] };
+    let clips = workers.map(files.len(), |k| read_wav(&files[k], Some(wave.config.codec.rate)));
+    let clips = clips.into_iter().map(|clip| Ok(clip?.0.samples)).collect::<Result<Vec<_>, Failure>>()?;
+    let seed = args.seed.chosen(None, settings);
+    let progress = settings.progress(files.len() as u64, "recordings");
+    let found = workers.map(files.len(), |k| {
+        let density = (!cancel.is_set()).then(|| wave.likelihood(&clips[k], (None, None), args.ode_steps as usize, seed, k as u32));
+        progress.advance();
+        density
+    });
+    progress.finish();
+    let mut rows = Vec::with_capacity(files.len());
+    for (file, density) in files.iter().zip(found) {
+        let density = density.ok_or(Error::Interrupted { saved: None })??;
+        rows.push((file.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default(), density));
+    }
+    let (nats, numbers) = rows.iter().fold((0.0, 0), |(nats, numbers), (_, d)| (nats + d.nats, numbers + d.numbers));
+    let bits = nats / (numbers as f64 * std::f64::consts::LN_2);
+    if settings.json {
+        let of = |(file, d): &(String, WaveLikelihood)| serde_json::json!({ "file": file, "nats": d.nats, "numbers": d.numbers, "bits_per_dim": d.bits_per_number() });
+        return output::json(&serde_json::json!({
+            "checkpoint": checkpoint.header.config.name, "recordings": rows.iter().map(of).collect::<Vec<_>>(),
+            "bits_per_dim": bits, "numbers": numbers, "seed": seed
+        }));
+    }
+    let mut text: String = rows.iter().map(|(file, d)| format!("{:>10.4} bits a number  {file}\n", d.bits_per_number())).collect();
+    text.push_str(&format!("{bits:>10.4} bits a number  all ({numbers} coefficients, {} recordings)\n", rows.len()));
+    output::data(text.as_bytes())
 }
 
 fn table(exact: &Exact, bounds: &[Bounds]) -> String {

@@ -21,6 +21,7 @@ mod likelihood_audio;
 mod likelihood_text;
 mod list;
 mod merge;
+mod pairs_audio;
 mod selftest;
 mod ship;
 mod train_audio;

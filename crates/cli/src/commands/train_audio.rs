@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use langevin_audio::{
     ModelConfig,
     data::Recordings,
-    task::{JudgeTask, PriorTask, WaveTask},
+    task::{DiffWaveTask, JudgeTask, PriorTask, WaveTask},
 };
 use langevin_engine::{Checkpoint, state};
 
@@ -82,6 +82,10 @@ pub(super) fn run(args: &Args, settings: &Settings) -> Result<(), Failure> {
         ModelConfig::Wave(wave) => {
             let constants = constants()?;
             let task = WaveTask::new(wave, seed, batch, constants.as_deref(), &recordings, &held)?;
+            args.run.drive(&task, &config, initial.as_ref(), settings)
+        }
+        ModelConfig::DiffWave(diffwave) => {
+            let task = DiffWaveTask::new(diffwave, seed, batch, &recordings, &held)?;
             args.run.drive(&task, &config, initial.as_ref(), settings)
         }
         ModelConfig::Judge(judge) => {

@@ -61,7 +61,7 @@ pub(super) fn run(args: &Args, settings: &Settings) -> Result<(), Failure> {
     let request = |solver: Solver, grid: &str, steps: usize| -> Result<Request, Failure> {
         let guidance = Guidance { label: weight, speaker: weight };
         let sampling = Sampling { solver: Method::Solver(solver), grid: grid.parse()?, steps, ..prior.config.sampling.clone() };
-        Ok(Request { label: None, speaker: None, guidance, sampling, seconds: None, seed })
+        Ok(Request { labels: Vec::new(), takes: 1, speaker: None, guidance, sampling, seconds: None, seed })
     };
     let (name, grid, steps) = REFERENCE;
     let reference = vectors(&prior, &request(Solver::from_name(name)?, grid, steps)?, args.samples, &workers, &cancel)?

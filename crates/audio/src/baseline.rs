@@ -1,0 +1,7 @@
+//! What waveforms are repaired with where nothing is learned: the methods that the diffusion models have to beat.
+
+mod linear_prediction;
+mod spline;
+
+pub use linear_prediction::{ORDER, burg, extrapolate, fill_gap};
+pub use spline::upsample_spline;
