@@ -1,15 +1,73 @@
-//! Purifiers: their configs, and the data that they are trained on.
+//! Purifiers and the classifiers they protect, opened; and the data that purifiers are trained on.
 
-use std::path::Path;
+mod inputs;
 
+use std::path::{Path, PathBuf};
+
+use burn::tensor::Device;
 use langevin_audio::data::Recordings;
-use langevin_engine::RunConfig;
-use langevin_purify::{Examples, ModelConfig, Table, data::centred};
+use langevin_engine::{Checkpoint, RunConfig};
+use langevin_nn::Init;
+use langevin_purify::{
+    Classifier, Examples, ModelConfig, OnnxClassifier, OnnxOptions, Purifier, Table, data::centred, defence::Sigma, model::PurifyNet,
+};
 
-use crate::{models, report::Failure, settings::Settings};
+pub(crate) use inputs::{Inputs, Source};
 
+use crate::{models, report::Failure, settings::Settings, values};
+
+/// The shipped purifier of clips.
+pub(crate) const DIGITS: &str = "purify-digits";
+/// The shipped purifier of a table.
+pub(crate) const TABLE: &str = "purify-breast-cancer";
+/// The shipped purifier of a series.
+pub(crate) const SERIES: &str = "purify-power-demand";
 /// Name of the domain in configs.
 pub(crate) const DOMAIN: &str = "purify";
+
+/// What is protected, and by what.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct ProtectArgs {
+    /// Classifier: an ONNX file; FILE#OUTPUT where it has several outputs
+    #[arg(long, value_name = "FILE")]
+    pub(crate) classifier: String,
+    /// A WAV file, a folder of WAV files, or a CSV of rows
+    #[arg(long, value_name = "FILE|DIR|CSV")]
+    pub(crate) input: PathBuf,
+    /// Purifier: a shipped name or a file [default: the shipped one for such data]
+    #[arg(long, value_name = "NAME|FILE")]
+    pub(crate) checkpoint: Option<PathBuf>,
+    /// Column of the class in a CSV: its name, or its number from 0; it is not given to the classifier [default: found]
+    #[arg(long, value_name = "COLUMN")]
+    pub(crate) label: Option<String>,
+    /// Names of the classes in the classifier's order, where labels are not their numbers
+    #[arg(long, value_name = "NAME,..", value_delimiter = ',')]
+    pub(crate) classes: Vec<String>,
+}
+
+/// How inputs are purified.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct WalkArgs {
+    /// Noise that inputs are drowned in, in their own units (standard deviations for rows); `auto` takes it from --eps, or finds it in each clip
+    #[arg(long, value_name = "auto|S", default_value = "auto", value_parser = sigma)]
+    pub(crate) sigma: Sigma,
+    /// Steps back to clean data
+    #[arg(long, value_name = "N", default_value = "3", value_parser = values::whole(1..=100))]
+    pub(crate) steps: u32,
+    /// Solver of the way back: a name that `langevin list --methods` shows
+    #[arg(long, value_name = "NAME", default_value = "ddim")]
+    pub(crate) solver: String,
+    /// Draws of noise that vote
+    #[arg(long, value_name = "N", default_value = "8", value_parser = values::whole(1..=10_000))]
+    pub(crate) votes: u32,
+}
+
+fn sigma(text: &str) -> Result<Sigma, String> {
+    if text.eq_ignore_ascii_case("auto") {
+        return Ok(Sigma::Auto);
+    }
+    values::number(1e-9..=1e6)(text).map(Sigma::Fixed).map_err(|e| format!("{e}, or auto"))
+}
 
 /// The purifier's settings of a config, checked.
 ///
@@ -35,4 +93,61 @@ pub(crate) fn read_examples(model: &ModelConfig, data: &Path, label: Option<&str
         }
         ModelConfig::Rows(_) => Ok(Table::read(data, label, None)?.into_examples()?),
     }
+}
+
+/// Opens a classifier.
+///
+/// # Errors
+/// No ONNX file, or one that cannot be run.
+pub(crate) fn open_classifier(spec: &str, device: &Device) -> Result<Box<dyn Classifier>, Failure> {
+    let (file, output) = match spec.rsplit_once('#') {
+        Some((file, output)) if !Path::new(spec).exists() => (file, Some(output.to_owned())),
+        _ => (spec, None),
+    };
+    let options = OnnxOptions { output, input_shape: None };
+    Ok(Box::new(OnnxClassifier::open_with(Path::new(file), &options, device)?))
+}
+
+/// Opens a purifier for inputs, and gives its checkpoint's name and hash.
+///
+/// # Errors
+/// No such checkpoint, one that holds something else, or data that it was not made for.
+pub(crate) fn open_purifier(name: Option<&Path>, inputs: &Inputs, device: &Device) -> Result<(Purifier, Checkpoint), Failure> {
+    let length = inputs.rows.first().map_or(0, Vec::len);
+    let is_clips = matches!(inputs.source, Source::Clips(_));
+    let name = match name {
+        Some(name) => name.to_owned(),
+        None => usual(is_clips, length)?,
+    };
+    let mut checkpoint = models::open(&name)?;
+    let config = model_config(&checkpoint.header.config, &name)?;
+    match (&config, is_clips) {
+        (ModelConfig::Clips(config), true) => inputs.check_rate(config.rate)?,
+        (ModelConfig::Rows(_), false) => {}
+        (ModelConfig::Clips(_), false) => return Err(Failure::data("checkpoint", format!("{} purifies clips, not rows", name.display()))),
+        (ModelConfig::Rows(_), true) => return Err(Failure::data("checkpoint", format!("{} purifies rows, not clips", name.display()))),
+    }
+    let net = checkpoint.load(PurifyNet::new(&config, &mut Init::empty(device)))?;
+    let purifier = Purifier::new(&config, &checkpoint.constants(), net, device)?;
+    purifier.check_length(length)?;
+    Ok((purifier, checkpoint))
+}
+
+/// The shipped purifier for clips, or for rows of a length.
+fn usual(is_clips: bool, length: usize) -> Result<PathBuf, Failure> {
+    let fits = |name: &&str| {
+        let shipped = models::shipped(Path::new(name))?.read().ok()?;
+        let config = model_config(&shipped.header.config, Path::new(name)).ok()?;
+        match config {
+            ModelConfig::Clips(_) => is_clips,
+            ModelConfig::Rows(rows) => !is_clips && rows.columns == length,
+        }
+        .then_some(())
+    };
+    let found = [DIGITS, TABLE, SERIES].into_iter().find(|name| fits(name).is_some());
+    found.map(PathBuf::from).ok_or_else(|| {
+        let what = if is_clips { "clips".to_owned() } else { format!("rows of {length} numbers") };
+        Failure::data("checkpoint", format!("no purifier of {what} is inside the program"))
+            .help("give one with --checkpoint; `langevin train purify --data rows.csv -o run/` makes it")
+    })
 }

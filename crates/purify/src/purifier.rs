@@ -9,7 +9,7 @@ use langevin_core::{
 use langevin_nn::Constant;
 
 use crate::{
-    Error, ModelConfig, Result,
+    Classifier, Error, ModelConfig, Result,
     detect::{self, Detector},
     model::{Front, PurifyNet},
     tensor,
@@ -156,6 +156,27 @@ impl Purifier {
             Some(mean) => out + mean,
             None => out,
         }
+    }
+
+    /// One row purified under several draws, with a classifier's logits of each.
+    ///
+    /// # Errors
+    /// When the classifier cannot be run.
+    pub fn votes(
+        &self,
+        classifier: &dyn Classifier,
+        row: &[f32],
+        sigma: f64,
+        walk: &Walk,
+        seed: u64,
+        draws: &[Draw],
+    ) -> Result<Vec<(Vec<f32>, Vec<f32>)>> {
+        let x = tensor::rows(row.repeat(draws.len()), draws.len(), &self.device);
+        let purified = self.purify(x, &vec![sigma; draws.len()], walk, seed, draws);
+        let logits = tensor::host(classifier.logits(purified.clone())?)?;
+        let purified = tensor::host(purified)?;
+        let pairs = purified.chunks(row.len().max(1)).zip(logits.chunks(classifier.classes().max(1)));
+        Ok(pairs.map(|(row, logits)| (row.to_vec(), logits.to_vec())).collect())
     }
 
     /// The noise level for rows of which nothing is known: for clips the smallest that explains what the purifier takes away from them, for

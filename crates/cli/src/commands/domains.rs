@@ -3,8 +3,8 @@
 use clap::Subcommand;
 
 use super::{
-    distill_audio, eval_audio, eval_molecule, eval_series, eval_text, gen_audio, gen_molecule, gen_text, impute_series, train_audio,
-    train_molecule, train_purify, train_series, train_text, tune_audio,
+    distill_audio, eval_audio, eval_molecule, eval_purify, eval_series, eval_text, gen_audio, gen_molecule, gen_text, impute_series,
+    train_audio, train_molecule, train_purify, train_series, train_text, tune_audio,
 };
 use crate::{report::Failure, settings::Settings};
 
@@ -129,6 +129,7 @@ pub(crate) struct Eval {
 enum EvalDomain {
     Audio(eval_audio::Args),
     Molecule(eval_molecule::Args),
+    Purify(eval_purify::Args),
     Series(eval_series::Args),
     Text(eval_text::Args),
 }
@@ -138,6 +139,7 @@ impl Eval {
         match &self.domain {
             EvalDomain::Audio(args) => eval_audio::run(args, settings),
             EvalDomain::Molecule(args) => eval_molecule::run(args, settings),
+            EvalDomain::Purify(args) => eval_purify::run(args, settings),
             EvalDomain::Series(args) => eval_series::run(args, settings),
             EvalDomain::Text(args) => eval_text::run(args, settings),
         }

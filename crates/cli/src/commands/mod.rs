@@ -8,6 +8,7 @@ mod doctor;
 mod domains;
 mod eval_audio;
 mod eval_molecule;
+mod eval_purify;
 mod eval_series;
 mod eval_text;
 mod explain;
@@ -22,6 +23,7 @@ mod likelihood_text;
 mod list;
 mod merge;
 mod pairs_audio;
+mod purify;
 mod selftest;
 mod ship;
 mod train_audio;
@@ -45,6 +47,7 @@ pub(crate) enum Command {
     Distill(domains::Distill),
     Eval(domains::Eval),
     Tune(domains::Tune),
+    Purify(purify::Args),
     Merge(merge::Args),
     Explain(explain::Args),
     Info(info::Args),
@@ -70,6 +73,7 @@ pub(crate) fn run(command: Command, settings: &Settings) -> Result<(), Failure> 
         Command::Distill(domain) => domain.run(settings),
         Command::Eval(domain) => domain.run(settings),
         Command::Tune(domain) => domain.run(settings),
+        Command::Purify(args) => purify::run(&args, settings),
         Command::Merge(args) => merge::run(&args, settings),
         Command::Explain(args) => explain::run(&args, settings),
         Command::Info(args) => info::run(&args, settings),

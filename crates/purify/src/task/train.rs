@@ -1,6 +1,9 @@
 //! Training a purifier: denoising, and being attacked through classifiers of the run's own.
 
-use std::ops::Range;
+use std::{
+    ops::Range,
+    sync::atomic::{AtomicBool, Ordering},
+};
 
 use burn::{
     module::Module as _,
@@ -38,12 +41,19 @@ const VALIDATION_LEVELS: [f64; 3] = [0.3, 0.5, 0.7];
 /// Perturbation in validation, as a share of the reach.
 const VALIDATION_REACH: f64 = 0.8;
 
+/// Added to scores while the own classifiers are trained.
+const EARLY: f64 = 1000.0;
+/// Name under which a run remembers that they are.
+const READY: &str = "judges_ready";
+
 /// A purifier's data and loss.
 #[derive(Debug)]
 pub struct PurifyTask {
     config: ModelConfig,
     constants: Vec<Constant>,
     noise: Philox,
+    /// Whether the own classifiers are trained.
+    ready: AtomicBool,
     train: Examples,
     valid: Examples,
 }
@@ -72,7 +82,14 @@ impl PurifyTask {
         };
         Front::new(config, &constants, &Device::flex())?;
         let (train, valid) = (train.in_order_of(config.classes())?, valid.in_order_of(config.classes())?);
-        Ok(Self { config: config.clone(), constants, noise: Philox::new(seed), train, valid })
+        Ok(Self {
+            config: config.clone(),
+            constants,
+            noise: Philox::new(seed),
+            ready: AtomicBool::new(config.attack().judges == 0),
+            train,
+            valid,
+        })
     }
 
     fn front(&self, device: &Device) -> Front {
@@ -228,6 +245,20 @@ impl Trainable for PurifyTask {
         is_judge == (attack.judges > 0 && step < attack.judge_steps)
     }
 
+    fn end_of_step(&self, step: u32) {
+        self.ready.fetch_or(step + 1 >= self.config.attack().judge_steps, Ordering::Relaxed);
+    }
+
+    fn memory(&self) -> Vec<Constant> {
+        let ready = f32::from(u8::from(self.ready.load(Ordering::Relaxed)));
+        vec![Constant { name: READY.to_owned(), shape: vec![1], values: vec![ready] }]
+    }
+
+    fn recall(&self, memory: &[Constant]) {
+        let ready = memory.iter().any(|c| c.name == READY && c.values == [1.0]);
+        self.ready.fetch_or(ready, Ordering::Relaxed);
+    }
+
     fn validation_rows(&self) -> u32 {
         (self.valid.rows.len() * VALIDATION_LEVELS.len()) as u32
     }
@@ -261,7 +292,9 @@ impl Trainable for PurifyTask {
             right += best.iter().zip(&rows.classes).filter(|(best, class)| **best == **class as i64).count() as f64 / attack.judges as f64;
             entropy += f64::from(cross_entropy(logits, &rows.classes, device).into_scalar::<f32>()) / attack.judges as f64;
         }
-        vec![(error + attack.weight * entropy) * count, error * count, right]
+        // Before the purifier is trained no checkpoint is the best one, however little its classifiers object to it.
+        let early = if self.ready.load(Ordering::Relaxed) { 0.0 } else { EARLY };
+        vec![(early + error + attack.weight * entropy) * count, error * count, right]
     }
 
     fn validation_names(&self) -> &'static [&'static str] {

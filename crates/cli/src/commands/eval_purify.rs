@@ -1,0 +1,319 @@
+//! `langevin eval purify`.
+
+use langevin_engine::Workers;
+use langevin_purify::{
+    Classifier, Defence, Draw, Purifier, Walk,
+    attack::{Attack, Norm, Target},
+    defence::{Noise, Nothing, Purified, Quantise, Sigma, SpectralGate},
+    detect::auroc,
+    eval::{Budget, Checks, Counting, Entry, Outcome, gradient_cosine, losses_by_steps, measure, suite, verdict},
+};
+use serde::Serialize;
+
+use crate::{
+    args::SeedArg,
+    output,
+    purify::{self, Inputs, ProtectArgs, Source, WalkArgs},
+    report::Failure,
+    settings::Settings,
+    values,
+};
+
+/// Inputs whose gradients are checked.
+const CHECKED: usize = 4;
+/// Length of a difference in checks of gradients, as a share of eps.
+const DIFFERENCE: f64 = 0.02;
+
+/// Measure what a purifier is worth for a classifier: attacks from blind to adaptive, baselines, and checks of the numbers
+///
+/// Each attack's results are counted three ways: one draw, the worst of several resubmissions, and the vote. The first row is a control:
+/// clean inputs, handed in again and again. Beside the purifier stand a spectral gate (for clips) and noise with a vote. Warnings say when
+/// the numbers should not be believed, above all when the defence hides its gradient instead of helping.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example: langevin eval purify --classifier model.onnx --input clips/ --eps 0.002")]
+pub(crate) struct Args {
+    #[command(flatten)]
+    protect: ProtectArgs,
+    #[command(flatten)]
+    walk: WalkArgs,
+    /// Largest change: of a number (linf), or of all (l2), in the inputs' units
+    #[arg(long, value_name = "E", value_parser = values::number(1e-9..=1e6))]
+    eps: f64,
+    /// Norm of the bound
+    #[arg(long, value_name = "NORM", default_value = "linf", value_parser = ["linf", "l2"])]
+    norm: String,
+    /// Which attacks: all, or `quick`, for a first look (blind PGD, BPDA, full gradient)
+    #[arg(long, value_name = "SUITE", default_value = "all", value_parser = ["all", "quick"])]
+    suite: String,
+    /// What is measured: the purifier, or instead of it a baseline, or a quantiser to 8 bits that only hides its gradient
+    #[arg(long, value_name = "DEFENCE", default_value = "purify", value_parser = ["purify", "quantise", "gate", "noise", "none"])]
+    defence: String,
+    /// Steps of gradient attacks
+    #[arg(long, value_name = "N", default_value = "40", value_parser = values::whole(1..=10_000))]
+    attack_steps: u32,
+    /// Most draws of the defence that a gradient is the mean of
+    #[arg(long, value_name = "N", default_value = "20", value_parser = values::whole(1..=1000))]
+    eot: u32,
+    /// Queries of the square attack
+    #[arg(long, value_name = "N", default_value = "300", value_parser = values::whole(1..=1_000_000))]
+    queries: u32,
+    /// How often the same input is handed in
+    #[arg(long, value_name = "N", default_value = "10", value_parser = values::whole(1..=1000))]
+    resubmissions: u32,
+    /// Look at the first N inputs only
+    #[arg(long, value_name = "N", value_parser = values::whole(1..=1_000_000))]
+    items: Option<u32>,
+    /// Leave the baselines out
+    #[arg(long)]
+    no_baselines: bool,
+    /// File for the whole result, as JSON
+    #[arg(long, value_name = "FILE")]
+    report: Option<std::path::PathBuf>,
+    #[command(flatten)]
+    seed: SeedArg,
+}
+
+/// A row of the table.
+#[derive(Clone, Debug, Serialize)]
+struct Row {
+    defence: String,
+    attack: String,
+    single: f64,
+    worst_of_resubmissions: f64,
+    vote: f64,
+    abstained: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    detection_auroc: Option<f64>,
+    seconds: f64,
+}
+
+/// Everything that a measurement needs.
+struct Bench<'a> {
+    inputs: &'a Inputs,
+    classes: &'a [usize],
+    counting: Counting,
+    workers: &'a Workers,
+    purifier: Option<&'a Purifier>,
+    clean_scores: Vec<f64>,
+}
+
+pub(super) fn run(args: &Args, settings: &Settings) -> Result<(), Failure> {
+    let device = settings.open_device()?;
+    let protect = &args.protect;
+    let classifier = purify::open_classifier(&protect.classifier, &device)?;
+    let mut inputs = Inputs::read(&protect.input, protect.label.as_deref(), &*classifier, settings)?;
+    if let Some(items) = args.items {
+        inputs.truncate(items as usize);
+    }
+    if let Some(report) = &args.report {
+        output::claim(report, true)?;
+    }
+    let seed = args.seed.chosen(None, settings);
+    let workers = settings.workers()?;
+    let opened =
+        if args.defence == "purify" { Some(purify::open_purifier(protect.checkpoint.as_deref(), &inputs, &device)?) } else { None };
+    let purifier = opened.as_ref().map(|(purifier, _)| purifier);
+    let walk = Walk::with(&args.walk.solver.parse()?, args.walk.steps as usize)?;
+    let gate = SpectralGate::new(256, gate_threshold(args.eps), &device);
+    let noise = Noise { sigma: args.eps, seed };
+    let quantise = Quantise { levels: 128.0 };
+    let purified = purifier.map(|purifier| {
+        let sigma = match args.walk.sigma {
+            Sigma::Auto if matches!(purifier.config(), langevin_purify::ModelConfig::Clips(_)) && args.norm == "linf" => {
+                Sigma::Fixed(purifier.sigma_for(args.eps))
+            }
+            other => other,
+        };
+        Purified { purifier, walk, sigma, seed }
+    });
+    let main: &dyn Defence = match (&purified, args.defence.as_str()) {
+        (Some(purified), _) => purified,
+        (_, "gate") => &gate,
+        (_, "noise") => &noise,
+        (_, "quantise") => &quantise,
+        _ => &Nothing,
+    };
+    let is_clips = matches!(inputs.source, Source::Clips(_));
+    let own = Target { classifier: &*classifier, defence: &Nothing, device: &device };
+    let classes = match inputs.classes(&protect.classes, &*classifier)? {
+        Some(classes) => classes,
+        None => {
+            settings.talk("no labels: the classifier's own decisions on the inputs count as right");
+            let decide = |k: usize| own.classes(&[&inputs.rows[k]], &[Draw { item: 0, vote: 0 }]).map(|c| c[0]);
+            workers.map(inputs.rows.len(), decide).into_iter().collect::<Result<Vec<_>, _>>()?
+        }
+    };
+    let counting = Counting { votes: args.walk.votes as usize, resubmissions: args.resubmissions as usize };
+    let bench = Bench {
+        inputs: &inputs,
+        classes: &classes,
+        counting,
+        workers: &workers,
+        purifier,
+        clean_scores: scores(purifier, &workers, &inputs.rows)?.unwrap_or_default(),
+    };
+    let budget = Budget {
+        eps: args.eps,
+        norm: if args.norm == "l2" { Norm::L2 } else { Norm::Linf },
+        steps: args.attack_steps as usize,
+        eot: args.eot as usize,
+        queries: args.queries as usize,
+        seed,
+    };
+    let target = |defence| Target { classifier: &*classifier, defence, device: &device };
+    let mut rows = Vec::new();
+    for entry in entries(args, budget, &*classifier, main.is_random()) {
+        rows.push(bench.row(&target(main), &entry, settings)?);
+    }
+    let checks = if classifier.has_gradient() { Some(check(&bench, &target(main), budget)?) } else { None };
+    if !args.no_baselines && args.defence == "purify" {
+        let mut baselines: Vec<&dyn Defence> = vec![&Nothing, &noise];
+        if is_clips {
+            baselines.insert(1, &gate);
+        }
+        for baseline in baselines {
+            for entry in baseline_entries(budget, &*classifier, baseline.is_random()) {
+                rows.push(bench.row(&target(baseline), &entry, settings)?);
+            }
+        }
+    }
+    let strongest = if main.is_random() { format!("full gradient, EOT {}", args.eot) } else { "full gradient".to_owned() };
+    let look = |name: &str| rows.iter().find(|row| row.attack == name && row.defence == main.name()).map(|row| row.single);
+    let warnings = checks.as_ref().map_or_else(Vec::new, |checks| verdict(checks, look, &strongest));
+    let report = serde_json::json!({
+        "schema_version": output::SCHEMA_VERSION,
+        "classifier": classifier.name(),
+        "defence": main.name(),
+        "inputs": inputs.rows.len(),
+        "eps": args.eps,
+        "norm": args.norm,
+        "attack_steps": args.attack_steps,
+        "votes": args.walk.votes,
+        "resubmissions": args.resubmissions,
+        "seed": seed,
+        "rows": rows,
+        "gradient_cosine": checks.as_ref().map(|c| c.cosine),
+        "zero_gradients": checks.as_ref().map(|c| c.zero),
+        "losses_by_steps": checks.as_ref().map(|c| c.losses.clone()),
+        "warnings": warnings,
+    });
+    if let Some(path) = &args.report {
+        let text = serde_json::to_string_pretty(&report).map_err(|e| Failure::data("json", "the report cannot be written").because(e))?;
+        output::put(path, format!("{text}\n").as_bytes())?;
+    }
+    if settings.json { output::line(&report.to_string()) } else { output::data(table(&rows, checks.as_ref(), &warnings).as_bytes()) }
+}
+
+/// The threshold of the gate beside: best near this on the digits of the validation set, from .001 to .005.
+fn gate_threshold(eps: f64) -> f64 {
+    2.5 * eps
+}
+
+fn entries(args: &Args, budget: Budget, classifier: &dyn Classifier, is_random: bool) -> Vec<Entry> {
+    let all = suite(budget, classifier.has_gradient(), is_random);
+    if args.suite == "all" {
+        return all;
+    }
+    let strongest = format!("full gradient, EOT {}", budget.eot);
+    let kept = |name: &str| ["clean, handed in again", "blind PGD", "BPDA", "full gradient", strongest.as_str()].contains(&name);
+    all.into_iter().filter(|entry| kept(&entry.name)).collect()
+}
+
+/// Of a baseline: clean inputs, the blind attack, and the full gradient.
+fn baseline_entries(budget: Budget, classifier: &dyn Classifier, is_random: bool) -> Vec<Entry> {
+    let few = Budget { eot: if is_random { budget.eot.min(8) } else { 1 }, ..budget };
+    let all = suite(few, classifier.has_gradient(), is_random);
+    let full = if is_random { format!("full gradient, EOT {}", few.eot) } else { "full gradient".to_owned() };
+    all.into_iter().filter(|e| e.attack.is_none() || e.name == "blind PGD" || e.name == full).collect()
+}
+
+impl Bench<'_> {
+    fn row(&self, target: &Target<'_>, entry: &Entry, settings: &Settings) -> Result<Row, Failure> {
+        let started = std::time::Instant::now();
+        let count = self.inputs.rows.len();
+        let progress = settings.progress(count as u64, "inputs");
+        let found = self.workers.map(count, |k| {
+            let one = k..k + 1;
+            let inputs = self.inputs;
+            let found = measure(target, entry, self.counting, &inputs.rows[one.clone()], &self.classes[one.clone()], &inputs.items[one]);
+            progress.advance();
+            found
+        });
+        progress.finish();
+        let found: Vec<Outcome> = found.into_iter().collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect();
+        let share = |of: &dyn Fn(&Outcome) -> bool| found.iter().filter(|o| of(o)).count() as f64 / found.len().max(1) as f64;
+        let attacked: Vec<Vec<f32>> = found.iter().map(|o| o.row.clone()).collect();
+        let scores = if entry.attack.is_some() { scores(self.purifier, self.workers, &attacked)? } else { None };
+        let row = Row {
+            defence: target.defence.name(),
+            attack: entry.name.clone(),
+            single: share(&|o| o.single),
+            worst_of_resubmissions: share(&|o| o.worst),
+            vote: share(&|o| o.vote),
+            abstained: share(&|o| o.abstained),
+            detection_auroc: scores.map(|scores| auroc(&self.clean_scores, &scores)),
+            seconds: started.elapsed().as_secs_f64(),
+        };
+        settings.talk(&format!("{}: {}: {:.1} % ({:.0} s)", row.defence, row.attack, 100.0 * row.single, row.seconds));
+        Ok(row)
+    }
+}
+
+/// Detection scores of rows, where a purifier can detect.
+fn scores(purifier: Option<&Purifier>, workers: &Workers, rows: &[Vec<f32>]) -> Result<Option<Vec<f64>>, Failure> {
+    let Some(purifier) = purifier else { return Ok(None) };
+    let found = workers.map(rows.len(), |k| purifier.detect(&[&rows[k]])).into_iter().collect::<Result<Vec<_>, _>>()?;
+    Ok(found.into_iter().collect::<Option<Vec<Vec<f64>>>>().map(|scores| scores.concat()))
+}
+
+fn check(bench: &Bench<'_>, target: &Target<'_>, budget: Budget) -> Result<Checks, Failure> {
+    let count = bench.inputs.rows.len().min(CHECKED);
+    let (inputs, classes) = (bench.inputs, bench.classes);
+    let each = |k: usize| gradient_cosine(target, &inputs.rows[k], classes[k], inputs.items[k], DIFFERENCE * budget.eps);
+    let found = bench.workers.map(count, each).into_iter().collect::<Result<Vec<_>, _>>()?;
+    let mut cosines: Vec<f64> = found.iter().map(|(cosine, _)| *cosine).collect();
+    cosines.sort_by(f64::total_cmp);
+    let attack = Attack {
+        norm: budget.norm,
+        seed: budget.seed,
+        eot: if target.defence.is_random() { 4 } else { 1 },
+        ..Attack::pgd(budget.eps, budget.steps)
+    };
+    let steps = |k: usize| losses_by_steps(target, &attack, &inputs.rows[k..=k], &classes[k..=k], &inputs.items[k..=k]);
+    let losses = bench.workers.map(count, steps).into_iter().collect::<Result<Vec<_>, _>>()?;
+    let mean = |at: usize| losses.iter().map(|l| l[at]).sum::<f64>() / count.max(1) as f64;
+    Ok(Checks {
+        cosine: cosines.get(cosines.len() / 2).copied().unwrap_or(0.0),
+        zero: found.iter().filter(|(_, zero)| *zero).count() as f64 / count.max(1) as f64,
+        losses: (0..3).map(mean).collect(),
+    })
+}
+
+fn table(rows: &[Row], checks: Option<&Checks>, warnings: &[String]) -> String {
+    let mut text =
+        format!("{:<28} {:<26} {:>7} {:>7} {:>7} {:>9} {:>7}\n", "defence", "attack", "single", "worst", "vote", "abstains", "AUROC");
+    for row in rows {
+        let area = row.detection_auroc.map_or_else(|| "-".to_owned(), |a| format!("{a:.3}"));
+        text.push_str(&format!(
+            "{:<28} {:<26} {:>7.1} {:>7.1} {:>7.1} {:>9.1} {:>7}\n",
+            row.defence,
+            row.attack,
+            100.0 * row.single,
+            100.0 * row.worst_of_resubmissions,
+            100.0 * row.vote,
+            100.0 * row.abstained,
+            area
+        ));
+    }
+    if let Some(checks) = checks {
+        let losses: Vec<String> = checks.losses.iter().map(|l| format!("{l:.3}")).collect();
+        text.push_str(&format!("gradient against differences: cosine {:.3}; loss by steps: {}\n", checks.cosine, losses.join(", ")));
+    }
+    if warnings.is_empty() && checks.is_some() {
+        text.push_str("no sign of a hidden gradient\n");
+    }
+    for warning in warnings {
+        text.push_str(&format!("WARNING: {warning}\n"));
+    }
+    text
+}

@@ -1,0 +1,265 @@
+//! Purifying: levels, votes, decisions, files.
+
+use std::{path::Path, time::Instant};
+
+use langevin_audio::{WavFormat, encode_wav};
+use langevin_engine::checkpoint::write_whole;
+use langevin_purify::{
+    Classifier, Defence as _, Draw, Purifier, Walk,
+    attack::Target,
+    data::{centred, restored},
+    defence::{Nothing, Purified, Sigma},
+    vote::Vote,
+};
+use serde::Serialize;
+
+use super::Args;
+use crate::{
+    output,
+    purify::{self, Inputs, ProtectArgs, Source},
+    report::Failure,
+    settings::Settings,
+};
+
+/// Votes that one worker takes at once.
+const VOTES: usize = 2;
+/// Inputs that are in memory with all their votes at once.
+const INPUTS: usize = 64;
+/// Probability that a bound of a vote is wrong.
+const ALPHA: f64 = 0.05;
+
+/// A class and its probability.
+#[derive(Clone, Copy, Debug, Serialize)]
+struct Prediction {
+    class: usize,
+    confidence: f64,
+}
+
+/// What was found of one input.
+#[derive(Clone, Debug, Serialize)]
+struct Found {
+    name: String,
+    before: Prediction,
+    after: Prediction,
+    vote: usize,
+    votes: usize,
+    agreement: f64,
+    /// Lower bound of the class's probability over draws, 95 % confidence (Clopper-Pearson).
+    agreement_bound: f64,
+    abstain: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    detection: Option<f64>,
+    sigma: f64,
+    snr_db: f64,
+    ms: f64,
+}
+
+pub(super) fn run(args: &Args, protect: &ProtectArgs, output: &Path, settings: &Settings) -> Result<(), Failure> {
+    let device = settings.open_device()?;
+    let classifier = purify::open_classifier(&protect.classifier, &device)?;
+    let inputs = Inputs::read(&protect.input, protect.label.as_deref(), &*classifier, settings)?;
+    let (purifier, checkpoint) = purify::open_purifier(protect.checkpoint.as_deref(), &inputs, &device)?;
+    let walk = Walk::with(&args.walk.solver.parse()?, args.walk.steps as usize)?;
+    let seed = args.seed.chosen(None, settings);
+    let sigma = match (args.walk.sigma, args.eps) {
+        (Sigma::Auto, Some(eps)) => Sigma::Fixed(purifier.sigma_for(eps)),
+        (chosen, _) => chosen,
+    };
+    match sigma {
+        Sigma::Fixed(sigma) => settings.talk(&format!("sigma {sigma}")),
+        Sigma::Auto => settings.talk("sigma auto: the least noise that explains what is taken away from each input"),
+    }
+    let several = matches!(&inputs.source, Source::Clips(_)) && protect.input.is_dir();
+    let folder = if several { Some(output::Folder::claim(output)?) } else { None };
+    let paths = match (&folder, &inputs.source) {
+        (Some(folder), Source::Clips(clips)) => {
+            clips.iter().map(|wav| folder.file(&wav.file, args.write.force)).collect::<Result<Vec<_>, _>>()?
+        }
+        _ => {
+            output::claim(output, args.write.force)?;
+            vec![output.to_owned()]
+        }
+    };
+    if let Some(report) = &args.report {
+        output::claim(report, args.write.force)?;
+    }
+    if args.write.dry_run {
+        settings.talk(&format!("{} inputs, {} votes of {} evaluations", inputs.rows.len(), args.walk.votes, walk.evaluations()));
+        return Ok(());
+    }
+    let defence = Purified { purifier: &purifier, walk, sigma, seed };
+    let started = Instant::now();
+    let (rows, found) = purified(&*classifier, &purifier, &defence, &inputs, args, settings)?;
+    let seconds = started.elapsed().as_secs_f64();
+    write(&inputs, &rows, &paths)?;
+
+    let changed = found.iter().filter(|f| f.before.class != f.vote).count();
+    let abstained = found.iter().filter(|f| f.abstain).count();
+    settings.talk(&format!(
+        "{} inputs purified in {seconds:.2} s; {changed} decisions changed, {abstained} votes too close to decide",
+        found.len()
+    ));
+    let report = serde_json::json!({
+        "schema_version": output::SCHEMA_VERSION,
+        "classifier": classifier.name(),
+        "checkpoint": checkpoint.header.config.name,
+        "checkpoint_hash": checkpoint.hash,
+        "defence": defence.name(),
+        "seed": seed,
+        "seconds": seconds,
+        "items": found,
+    });
+    if let Some(path) = &args.report {
+        let text = serde_json::to_string_pretty(&report).map_err(|e| Failure::data("json", "the report cannot be written").because(e))?;
+        output::put(path, format!("{text}\n").as_bytes())?;
+    }
+    if settings.json { output::line(&report.to_string()) } else { output::data(table(&found).as_bytes()) }
+}
+
+/// Purifies all inputs: the rows to write, and what was found.
+fn purified(
+    classifier: &dyn Classifier,
+    purifier: &Purifier,
+    defence: &Purified<'_>,
+    inputs: &Inputs,
+    args: &Args,
+    settings: &Settings,
+) -> Result<(Vec<Vec<f32>>, Vec<Found>), Failure> {
+    let workers = settings.workers()?;
+    let votes = args.walk.votes as usize;
+    let groups = votes.div_ceil(VOTES);
+    let device = purifier.device();
+    let plain = Target { classifier, defence: &Nothing, device };
+    let progress = settings.progress(inputs.rows.len() as u64, "inputs");
+    let (mut rows, mut found) = (Vec::with_capacity(inputs.rows.len()), Vec::with_capacity(inputs.rows.len()));
+    for first in (0..inputs.rows.len()).step_by(INPUTS) {
+        let count = (inputs.rows.len() - first).min(INPUTS);
+        let started = Instant::now();
+        let look = |k: usize| -> Result<_, langevin_purify::Error> {
+            let row = [inputs.rows[first + k].as_slice()];
+            let score = if args.detect { purifier.detect(&row)?.map(|scores| scores[0]) } else { None };
+            let logits = plain.logits(&row, &[Draw { item: 0, vote: 0 }])?;
+            Ok((defence.sigmas(&row)?[0], score, prediction(&logits)))
+        };
+        let looked = workers.map(count, look).into_iter().collect::<Result<Vec<_>, _>>()?;
+        let part = |unit: usize| -> Result<_, langevin_purify::Error> {
+            let (k, group) = (unit / groups, unit % groups);
+            let draws: Vec<Draw> = (group * VOTES..votes.min((group + 1) * VOTES))
+                .map(|vote| Draw { item: inputs.items[first + k], vote: vote as u32 })
+                .collect();
+            purifier.votes(classifier, &inputs.rows[first + k], looked[k].0, &defence.walk, defence.seed, &draws)
+        };
+        let parts = workers.map(count * groups, part).into_iter().collect::<Result<Vec<_>, _>>()?;
+        let mut parts = parts.into_iter();
+        let voted: Vec<Vec<_>> = (0..count).map(|_| parts.by_ref().take(groups).flatten().collect()).collect();
+        let decide = |k: usize| -> Result<_, langevin_purify::Error> {
+            let classes: Vec<usize> = voted[k].iter().map(|(_, logits): &(Vec<f32>, Vec<f32>)| prediction(logits).class).collect();
+            let vote = Vote::new(&classes, ALPHA);
+            let row = chosen(&plain, inputs, first + k, &voted[k], vote.class)?;
+            let after = prediction(&plain.logits(&[&as_read(inputs, first + k, &row)], &[Draw { item: 0, vote: 0 }])?);
+            Ok((row, vote, after))
+        };
+        let decided = workers.map(count, decide).into_iter().collect::<Result<Vec<_>, _>>()?;
+        let ms = 1e3 * started.elapsed().as_secs_f64() / count as f64;
+        for (k, ((row, vote, after), (sigma, detection, before))) in decided.into_iter().zip(looked).enumerate() {
+            found.push(Found {
+                name: inputs.names[first + k].clone(),
+                before,
+                after,
+                vote: vote.class,
+                votes: vote.of,
+                agreement: vote.agreement(),
+                agreement_bound: vote.bound,
+                abstain: vote.of > 1 && vote.abstains(),
+                detection,
+                sigma,
+                snr_db: snr(&inputs.rows[first + k], &row),
+                ms,
+            });
+            rows.push(row);
+            progress.advance();
+        }
+    }
+    progress.finish();
+    Ok((rows, found))
+}
+
+/// What is written for an input: the mean of the votes for the class; where a classifier sees another class in it, the most certain vote.
+fn chosen(
+    plain: &Target<'_>,
+    inputs: &Inputs,
+    at: usize,
+    voted: &[(Vec<f32>, Vec<f32>)],
+    class: usize,
+) -> Result<Vec<f32>, langevin_purify::Error> {
+    let agreeing: Vec<&(Vec<f32>, Vec<f32>)> = voted.iter().filter(|(_, logits)| prediction(logits).class == class).collect();
+    let mut mean = vec![0f32; inputs.rows[at].len()];
+    for (row, _) in &agreeing {
+        mean.iter_mut().zip(row).for_each(|(sum, v)| *sum += v / agreeing.len() as f32);
+    }
+    let read = as_read(inputs, at, &mean);
+    if plain.classes(&[&read], &[Draw { item: 0, vote: 0 }])?[0] == class {
+        return Ok(mean);
+    }
+    let surest = agreeing.into_iter().max_by(|a, b| prediction(&a.1).confidence.total_cmp(&prediction(&b.1).confidence));
+    Ok(surest.map_or(mean, |(row, _)| row.clone()))
+}
+
+/// A purified row as the classifier will read it from the file.
+fn as_read(inputs: &Inputs, at: usize, row: &[f32]) -> Vec<f32> {
+    match &inputs.source {
+        Source::Clips(clips) => centred(&restored(row, &clips[at].samples), row.len()),
+        Source::Rows(..) => row.to_vec(),
+    }
+}
+
+/// Writes every purified input, all of them or, when the first cannot be written, none.
+fn write(inputs: &Inputs, rows: &[Vec<f32>], paths: &[std::path::PathBuf]) -> Result<(), Failure> {
+    match &inputs.source {
+        Source::Clips(clips) => {
+            for ((wav, row), path) in clips.iter().zip(rows).zip(paths) {
+                // Without dither: it is noise, which is what was just removed.
+                let bytes = encode_wav(&restored(row, &wav.samples), wav.rate, WavFormat::Pcm16, || 0.5)?;
+                write_whole(path, &bytes)?;
+            }
+            Ok(())
+        }
+        Source::Rows(table) => output::put(&paths[0], table.with_rows(rows)?.as_bytes()),
+    }
+}
+
+fn prediction(logits: &[f32]) -> Prediction {
+    let most = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let class = logits.iter().position(|&l| l == most).unwrap_or(0);
+    let total: f64 = logits.iter().map(|&l| f64::from(l - most).exp()).sum();
+    Prediction { class, confidence: 1.0 / total }
+}
+
+/// Signal to change, decibels; 120 where nothing changed.
+fn snr(before: &[f32], after: &[f32]) -> f64 {
+    let power = |values: &mut dyn Iterator<Item = f64>| values.map(|v| v * v).sum::<f64>();
+    let signal = power(&mut before.iter().map(|&v| f64::from(v)));
+    let change = power(&mut before.iter().zip(after).map(|(b, a)| f64::from(b - a)));
+    if change > signal * 1e-12 && signal > 0.0 { 10.0 * (signal / change).log10() } else { 120.0 }
+}
+
+fn table(found: &[Found]) -> String {
+    let mut text = String::from("input\tbefore\tafter\tvotes\tbound\tsigma\tdetection\n");
+    for f in found {
+        let detection = f.detection.map_or_else(|| "-".to_owned(), |d| format!("{d:.2}"));
+        text.push_str(&format!(
+            "{}\t{} ({:.3})\t{} ({:.3})\t{:.0}/{}{}\t{:.3}\t{:.5}\t{detection}\n",
+            f.name,
+            f.before.class,
+            f.before.confidence,
+            f.after.class,
+            f.after.confidence,
+            f.agreement * f.votes as f64,
+            f.votes,
+            if f.abstain { " abstains" } else { "" },
+            f.agreement_bound,
+            f.sigma
+        ));
+    }
+    text
+}
