@@ -7,6 +7,7 @@ mod env;
 mod models;
 mod molecule;
 mod output;
+mod purify;
 mod report;
 mod sampling;
 mod series;

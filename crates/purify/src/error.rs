@@ -33,4 +33,21 @@ pub enum Error {
         /// What is wrong, and the remedy.
         reason: String,
     },
+    /// A checkpoint without a constant that its config asks for.
+    #[error("the checkpoint's constant '{name}' {problem}")]
+    Constant {
+        /// Its name.
+        name: &'static str,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// A device that does not return its numbers.
+    #[error("the device does not return its result: {reason}")]
+    Device {
+        /// What it said.
+        reason: String,
+    },
+    /// A request that the core refuses.
+    #[error(transparent)]
+    Core(#[from] langevin_core::Error),
 }

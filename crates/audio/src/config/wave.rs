@@ -66,7 +66,7 @@ impl Default for WaveConfig {
                 learned_variance: None,
                 learned_schedule: None,
             },
-            sampling: Sampling { steps: 10, ..Sampling::default() },
+            sampling: Sampling { steps: 8, guidance: 2.0, ..Sampling::default() },
             vocabulary: Vocabulary::default(),
         }
     }

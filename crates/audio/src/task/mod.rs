@@ -17,6 +17,7 @@ mod train_prior;
 mod train_wave;
 mod vectors;
 mod wave;
+mod wave_generation;
 mod wave_likelihood;
 mod wave_uses;
 
@@ -34,8 +35,9 @@ pub use train_prior::PriorTask;
 pub use train_wave::WaveTask;
 pub use vectors::Vectors;
 pub use wave::{Given, GuidedWave, Wave};
+pub use wave_generation::WaveGeneration;
 pub use wave_likelihood::WaveLikelihood;
-pub use wave_uses::{WaveGeneration, WaveRequest, WaveUse};
+pub use wave_uses::{WaveRequest, WaveUse};
 
 use langevin_core::{Philox, noise::stream};
 

@@ -4,7 +4,7 @@ use clap::Subcommand;
 
 use super::{
     distill_audio, eval_audio, eval_molecule, eval_series, eval_text, gen_audio, gen_molecule, gen_text, impute_series, train_audio,
-    train_molecule, train_series, train_text, tune_audio,
+    train_molecule, train_purify, train_series, train_text, tune_audio,
 };
 use crate::{report::Failure, settings::Settings};
 
@@ -74,6 +74,7 @@ pub(crate) struct Train {
 enum TrainDomain {
     Audio(train_audio::Args),
     Molecule(train_molecule::Args),
+    Purify(train_purify::Args),
     Series(train_series::Args),
     Text(train_text::Args),
 }
@@ -83,6 +84,7 @@ impl Train {
         match &self.domain {
             TrainDomain::Audio(args) => train_audio::run(args, settings),
             TrainDomain::Molecule(args) => train_molecule::run(args, settings),
+            TrainDomain::Purify(args) => train_purify::run(args, settings),
             TrainDomain::Series(args) => train_series::run(args, settings),
             TrainDomain::Text(args) => train_text::run(args, settings),
         }

@@ -80,10 +80,9 @@ pub(crate) struct Args {
     /// Times that a conformer which fails a check is drawn again [default: 5; of GeoDiff 0]
     #[arg(long, value_name = "N", value_parser = values::whole(0..=1000))]
     retry: Option<u32>,
-    /// Conformers drawn for each but the first, of which the one farthest from those before is kept [default: 1 for stiff molecules to 3 for
-    /// flexible ones; of GeoDiff 1]
-    #[arg(long, value_name = "N", value_parser = values::whole(1..=100))]
-    candidates: Option<u32>,
+    /// Conformers drawn for each but the first, of which the one farthest from those before is kept
+    #[arg(long, value_name = "N", default_value = "1", value_parser = values::whole(1..=100))]
+    candidates: u32,
     /// Strength with which conformers keep apart
     #[arg(long, value_name = "W", default_value = "0", value_parser = values::number(0.0..=10.0))]
     diversity: f64,
@@ -138,7 +137,7 @@ struct Effective {
     retry: u32,
     stereo: Stereo,
     diversity: f64,
-    candidates: Option<u32>,
+    candidates: u32,
     max_rmsd_dup: Option<f64>,
     no_h: bool,
     held: Option<(Vec<usize>, Vec<Point>)>,
@@ -204,13 +203,7 @@ pub(super) fn run(args: &Args, settings: &Settings) -> Result<(), Failure> {
             settings.explain(&run.explain());
             let level = level(args.level.as_deref(), &model.config.levels)?;
             let draw = Diffusion { model, run: &run, level };
-            let told = Told {
-                level: model.config.levels[level].clone(),
-                sampling: to_json(&sampling)?,
-                relax: Relax::Bounds,
-                retry: 5,
-                candidates: None,
-            };
+            let told = Told { level: model.config.levels[level].clone(), sampling: to_json(&sampling)?, relax: Relax::Bounds, retry: 5 };
             drive(args, settings, &draw, model.bounds(), &checkpoint, told, (seed, held, format, source, cancel, device))
         }
         Opened::GeoDiff(model) => {
@@ -225,7 +218,7 @@ pub(super) fn run(args: &Args, settings: &Settings) -> Result<(), Failure> {
             let steps = args.sampling.steps.map_or_else(|| model.steps(), |n| n as usize);
             let draw = Published { model, method, steps };
             let sampling = serde_json::json!({ "method": args.sampling.solver.as_deref().unwrap_or("langevin"), "steps": steps });
-            let told = Told { level: String::new(), sampling, relax: Relax::None, retry: 0, candidates: Some(1) };
+            let told = Told { level: String::new(), sampling, relax: Relax::None, retry: 0 };
             drive(args, settings, &draw, &BoundsTable::default(), &checkpoint, told, (seed, held, format, source, cancel, device))
         }
     }
@@ -238,7 +231,6 @@ struct Told {
     /// What is done when the user does not say.
     relax: Relax,
     retry: u32,
-    candidates: Option<u32>,
 }
 
 /// What was read off the command line: seed, atoms to hold, form of the output, molecules, interruption, device.
@@ -273,7 +265,7 @@ fn drive(
         relax: if relax == Relax::Bounds { RELAX_STEPS } else { 0 },
         guided: relax == Relax::Bounds,
         diversity: args.diversity,
-        candidates: args.candidates.or(told.candidates),
+        candidates: args.candidates,
     };
     let effective = Effective {
         version: env!("CARGO_PKG_VERSION"),
@@ -405,7 +397,7 @@ impl Run<'_> {
         let of_jobs: Vec<_> = of_jobs.into_iter().map(|conformers| std::sync::Mutex::new(Some(conformers))).collect();
         let kept = self.workers.map(jobs.len(), |k| {
             let conformers = of_jobs[k].lock().ok()?.take()?;
-            Some(spread(&jobs[k], generation.candidates(&jobs[k]) as usize, conformers))
+            Some(spread(&jobs[k], self.args.candidates as usize, conformers))
         });
         for (item, conformers) in told.iter().zip(kept) {
             self.write(item, conformers.unwrap_or_default(), writer, tally)?;

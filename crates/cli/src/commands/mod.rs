@@ -26,6 +26,7 @@ mod selftest;
 mod ship;
 mod train_audio;
 mod train_molecule;
+mod train_purify;
 mod train_series;
 mod train_text;
 mod tune_audio;

@@ -71,6 +71,16 @@ impl From<langevin_molecule::Error> for Failure {
     }
 }
 
+impl From<langevin_purify::Error> for Failure {
+    fn from(error: langevin_purify::Error) -> Self {
+        let help = match &error {
+            langevin_purify::Error::Io { source, .. } => io_help(source),
+            _ => "",
+        };
+        finish(Self::new(Exit::Data, "purify", error.to_string()), help, &error)
+    }
+}
+
 impl From<langevin_series::Error> for Failure {
     fn from(error: langevin_series::Error) -> Self {
         // Tables are written to files and to stdout, and of these only stdout has a reader that can go away.

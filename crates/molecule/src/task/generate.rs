@@ -11,8 +11,7 @@ use super::{
     steer::{Held, Steer, Trajectory},
 };
 use crate::{
-    Bond, Centre, DoubleBond, Element, Error, Molecule, Point, Result,
-    chem::Rings,
+    Bond, Centre, DoubleBond, Error, Molecule, Point, Result,
     features::Features,
     geometry::{BoundsTable, Checker, Restraints, Validity, pack},
 };
@@ -114,8 +113,8 @@ pub struct Request {
     pub guided: bool,
     /// Strength with which conformers keep apart.
     pub diversity: f64,
-    /// Conformers drawn for each but the first, of which [`spread`](super::spread()) keeps one; by the molecule's flexibility when not said.
-    pub candidates: Option<u32>,
+    /// Conformers drawn for each but the first, of which [`spread`](super::spread()) keeps one; 1 keeps all.
+    pub candidates: u32,
 }
 
 /// One molecule to make conformers of.
@@ -126,8 +125,6 @@ pub struct Job {
     /// Its noise: molecules given by the same string have the same conformers, wherever they stand.
     key: u64,
     fragments: Vec<Fragment>,
-    /// Conformers that are worth drawing for each but the first.
-    candidates: u32,
 }
 
 #[derive(Debug)]
@@ -168,27 +165,7 @@ impl Job {
                 atoms,
             }
         });
-        // Held atoms are there to be worked on, not to be surveyed.
-        let candidates = if held.is_some() { 1 } else { candidates(rotors(&molecule)) };
-        Ok(Self { key: hash(text), fragments: fragments.collect(), candidates, molecule })
-    }
-}
-
-/// Bonds between heavy atoms about which the molecule turns: single, in no ring, neither end a tip.
-fn rotors(molecule: &Molecule) -> usize {
-    let (adjacency, rings) = (molecule.adjacency(), Rings::new(molecule));
-    let heavy = |a: usize| molecule.atoms[a].element != Element::H;
-    let is_inner = |a: usize| heavy(a) && adjacency[a].iter().filter(|(n, _)| heavy(*n)).count() > 1;
-    let turns = |(k, bond): &(usize, &Bond)| bond.order == 1 && rings.of_bond(*k).is_empty() && bond.atoms.iter().all(|&a| is_inner(a));
-    molecule.bonds.iter().enumerate().filter(turns).count()
-}
-
-/// Candidates by the number of rotors: a stiff molecule has few minima, which are found anyway.
-const fn candidates(rotors: usize) -> u32 {
-    match rotors {
-        0 | 1 => 1,
-        2 | 3 => 2,
-        _ => 3,
+        Ok(Self { key: hash(text), fragments: fragments.collect(), molecule })
     }
 }
 
@@ -265,18 +242,13 @@ impl<'a> Generation<'a> {
         0..self.jobs.len() as u32 * self.rows_of_one()
     }
 
-    /// Conformers of a job that are drawn for each that is kept but the first.
-    pub fn candidates(&self, job: &Job) -> u32 {
-        self.request.candidates.unwrap_or(job.candidates)
-    }
-
     /// Conformers that are drawn of a job: the first, and candidates for each other.
-    fn drawn(&self, job: &Job) -> u32 {
-        1 + self.request.n.saturating_sub(1).saturating_mul(self.candidates(job))
+    fn drawn(&self) -> u32 {
+        1 + self.request.n.saturating_sub(1).saturating_mul(self.request.candidates)
     }
 
     fn rows_of_one(&self) -> u32 {
-        self.jobs.iter().map(|job| self.drawn(job)).max().unwrap_or(0).div_ceil(MICRO_BATCH) * MICRO_BATCH
+        self.drawn().div_ceil(MICRO_BATCH) * MICRO_BATCH
     }
 
     /// Job and conformer of a row.
@@ -324,7 +296,7 @@ impl<'a> Generation<'a> {
                 }
             }
             // Rows beyond the wanted ones do not ask for another draw.
-            let wanted = samples.clone().zip(&best).filter(|(sample, _)| *sample < self.drawn(job));
+            let wanted = samples.clone().zip(&best).filter(|(sample, _)| *sample < self.drawn());
             if wanted.filter_map(|(_, slot)| slot.as_ref()).all(|(drawn, _)| drawn.validity.valid()) {
                 break;
             }
@@ -356,7 +328,7 @@ impl Sampler for Generation<'_> {
         let job = &self.jobs[job];
         let samples = first..first + rows.len() as u32;
         let mut of_rows: Vec<Self::Raw> = samples.clone().map(|_| Ok(Vec::new())).collect();
-        if first >= self.drawn(job) {
+        if first >= self.drawn() {
             return ControlFlow::Continue(of_rows);
         }
         for number in 0..job.fragments.len() as u32 {
@@ -381,7 +353,7 @@ impl Sampler for Generation<'_> {
 
     fn finish(&self, row: u32, raw: Self::Raw) -> Self::Item {
         let (job, index) = self.place(row);
-        if index >= self.drawn(&self.jobs[job]) {
+        if index >= self.drawn() {
             return None;
         }
         Some(raw.map(|parts| {

@@ -36,26 +36,8 @@ pub fn conv1d(layer: &Conv1d, x: Tensor<3>, residual: Option<Tensor<3>>) -> Tens
     let Some(padding) = padding.filter(|_| layer.stride == 1 && layer.groups == 1) else {
         return add(layer.forward(x), residual);
     };
-    let operation = Convolution { dilation: layer.dilation, padding };
     let (weight, bias) = (layer.weight.val(), layer.bias.as_ref().map(|bias| bias.val()));
-    let [batch, channels, length] = x.dims();
-    let [outputs, inputs, taps] = weight.dims();
-    assert!(channels == inputs, "a convolution of {inputs} channels got {:?}", x.dims());
-    let reach = layer.dilation * (taps - 1);
-    assert!(length + 2 * padding > reach, "{length} positions with padding {padding} are too few for a kernel that spans {}", reach + 1);
-    let dims = [batch, outputs, length + 2 * padding - reach];
-    assert!(residual.as_ref().is_none_or(|residual| residual.dims() == dims), "the residual is not of shape {dims:?}");
-    let given =
-        [Some(x.into_dispatch()), Some(weight.into_dispatch()), bias.map(Tensor::into_dispatch), residual.map(Tensor::into_dispatch)];
-    match host::run(operation, given) {
-        Ok(y) => Tensor::from_dispatch(y),
-        Err([x, weight, bias, residual]) => operation.composed(
-            Tensor::from_dispatch(x.expect("it was given")),
-            Tensor::from_dispatch(weight.expect("it was given")),
-            bias.map(Tensor::from_dispatch),
-            residual.map(Tensor::from_dispatch),
-        ),
-    }
+    Convolution { dilation: layer.dilation, padding }.apply(x, weight, bias, residual)
 }
 
 fn add(y: Tensor<3>, residual: Option<Tensor<3>>) -> Tensor<3> {
@@ -72,6 +54,35 @@ pub(super) struct Convolution {
 }
 
 impl Convolution {
+    /// The convolution, plus `residual` when it is given.
+    ///
+    /// # Panics
+    /// As [`conv1d`].
+    pub(super) fn apply(self, x: Tensor<3>, weight: Tensor<3>, bias: Option<Tensor<1>>, residual: Option<Tensor<3>>) -> Tensor<3> {
+        let [batch, channels, length] = x.dims();
+        let [outputs, inputs, taps] = weight.dims();
+        let (padding, reach) = (self.padding, self.dilation * (taps - 1));
+        assert!(channels == inputs, "a convolution of {inputs} channels got {:?}", x.dims());
+        assert!(
+            length + 2 * padding > reach,
+            "{length} positions with padding {padding} are too few for a kernel that spans {}",
+            reach + 1
+        );
+        let dims = [batch, outputs, length + 2 * padding - reach];
+        assert!(residual.as_ref().is_none_or(|residual| residual.dims() == dims), "the residual is not of shape {dims:?}");
+        let given =
+            [Some(x.into_dispatch()), Some(weight.into_dispatch()), bias.map(Tensor::into_dispatch), residual.map(Tensor::into_dispatch)];
+        match host::run(self, given) {
+            Ok(y) => Tensor::from_dispatch(y),
+            Err([x, weight, bias, residual]) => self.composed(
+                Tensor::from_dispatch(x.expect("it was given")),
+                Tensor::from_dispatch(weight.expect("it was given")),
+                bias.map(Tensor::from_dispatch),
+                residual.map(Tensor::from_dispatch),
+            ),
+        }
+    }
+
     /// The same from burn's operations.
     pub(super) fn composed(self, x: Tensor<3>, weight: Tensor<3>, bias: Option<Tensor<1>>, residual: Option<Tensor<3>>) -> Tensor<3> {
         add(module::conv1d(x, weight, bias, ConvOptions::new([1], [self.padding], [self.dilation], 1)), residual)

@@ -20,10 +20,12 @@ mod packed;
 #[cfg(target_arch = "x86_64")]
 #[allow(unsafe_code, reason = "vectors are read from and written to checked slices")]
 mod parts;
+mod pool;
 mod precision;
 mod rotary;
 mod small;
 mod softmax;
+mod strided;
 #[cfg_attr(not(target_arch = "x86_64"), path = "no_tiles.rs")]
 #[allow(unsafe_code, reason = "tiles are reached by assembler; every address is checked first")]
 mod tiles;
@@ -39,9 +41,11 @@ pub use gate::Gate;
 pub use gemm::{Place, product};
 pub use linear::{linear, linear_activated, linear_added};
 pub use norm::{Affine, Norm, layer_norm};
+pub use pool::max_pool1d;
 pub use precision::{Entered, Precision};
 pub use rotary::rotary;
 pub use softmax::softmax;
+pub use strided::conv1d_with;
 
 #[cfg(test)]
 mod tests;

@@ -10,7 +10,7 @@ use crate::{report::Failure, values};
 /// Clips of an interpolation when no number is asked for.
 const POINTS: u32 = 9;
 /// What makes sound of log-mel spectrograms when it is not said: what does best on validation recordings (`BENCHMARKS.md`).
-const OF_RECORDINGS: Vocoder = Vocoder::GriffinLim;
+const OF_RECORDINGS: Vocoder = Vocoder::Diffusion;
 const OF_SPEECH: Vocoder = Vocoder::GriffinLim;
 /// Length of a new sound when none is asked for.
 const SECONDS: f64 = 0.6;
@@ -28,7 +28,7 @@ pub(super) struct UseArgs {
     /// logarithm of magnitude, as --save-mel writes them
     #[arg(long, value_name = "WAV|NPY|DIR", conflicts_with_all = ["inpaint", "upsample", "variations", "interpolate"])]
     from: Option<PathBuf>,
-    /// What makes sound of log-mel spectrograms, given or generated [default: griffin-lim]
+    /// What makes sound of log-mel spectrograms, given or generated [default: diffusion for what is given, griffin-lim for what is generated]
     #[arg(long, value_enum, value_name = "NAME", conflicts_with_all = ["inpaint", "upsample", "variations", "interpolate"])]
     vocoder: Option<Vocoder>,
     /// Model of --vocoder diffusion where --checkpoint names what generates the spectrograms [default: audio-wave]
