@@ -115,7 +115,7 @@ fn folders_become_folders_of_the_same_names_and_no_file_knows_of_another() {
     let (three, wave, diffwave) = (PLACE.at("three"), model("wave"), model("diffwave"));
     let three = text(&three);
     for (name, arguments) in [
-        ("griffin-lim", vec!["--from", three]),
+        ("griffin-lim", vec!["--from", three, "--vocoder", "griffin-lim"]),
         ("wave", vec!["--from", three, "--vocoder", "diffusion", "--checkpoint", &wave]),
         ("diffwave", vec!["--from", three, "--vocoder", "diffusion", "--checkpoint", &diffwave, "--steps", "6"]),
         ("gap", vec!["--inpaint", "0.05..0.10", three, "--checkpoint", &wave]),
@@ -219,7 +219,7 @@ fn spectrograms_are_kept_and_read_back() {
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name);
     let (wave, source) = (model("wave"), one());
-    for (name, more) in [("plain", vec![]), ("model", vec!["--vocoder", "diffusion", "--checkpoint", &wave])] {
+    for (name, more) in [("plain", vec!["--vocoder", "griffin-lim"]), ("model", vec!["--vocoder", "diffusion", "--checkpoint", &wave])] {
         let output = at(&format!("{name}.wav"));
         gen_audio(&output, &[&["--from", text(&source), "--save-mel", "--format", "f32"], &more[..]].concat());
         let again = at(&format!("{name}-again.wav"));
@@ -237,7 +237,7 @@ fn spectrograms_are_kept_and_read_back() {
     fs::create_dir(at("mixed")).unwrap();
     fs::copy(&source, at("mixed/a.wav")).unwrap();
     fs::copy(at("plain.npy"), at("mixed/b.npy")).unwrap();
-    gen_audio(&at("out"), &["--from", text(&at("mixed")), "--png"]);
+    gen_audio(&at("out"), &["--from", text(&at("mixed")), "--png", "--vocoder", "griffin-lim"]);
     assert_eq!(names(&at("out")), ["a.png", "a.wav", "b.png", "b.wav", "manifest.json"]);
     assert!(fs::read(at("out/b.png")).unwrap().starts_with(b"\x89PNG"));
     fs::copy(at("plain.npy"), at("mixed/a.npy")).unwrap();
@@ -365,7 +365,7 @@ fn wrong_recordings_leave_nothing_behind() {
     plain(&["--upsample", "16000", text(&source), "--checkpoint", &wave], 1, &["tiny-wave", "8000"]);
     plain(&["--from", text(&source), "--inpaint", "0.1..0.2"], 2, &["--from", "--inpaint"]);
     plain(&["--from", text(&source), "-n", "3"], 2, &["-n", "--from"]);
-    plain(&["--from", text(&source), "--steps", "3"], 2, &["griffin-lim"]);
+    plain(&["--from", text(&source), "--steps", "3", "--vocoder", "griffin-lim"], 2, &["griffin-lim"]);
     plain(&["--strength", "0.3", text(&source)], 2, &["--variations"]);
     plain(&["--variations", "2", "--strength", "1.5", text(&source)], 2, &["--strength"]);
     plain(&["--interpolate", text(&source), "-n", "2"], 2, &["--interpolate"]);
