@@ -12,6 +12,7 @@ use std::{
 };
 
 use langevin_audio::{WavFormat, encode_wav, read_wav, resample};
+use langevin_core::drive::jump_list;
 use serde_json::Value;
 use support::{
     command, langevin,
@@ -163,6 +164,29 @@ fn samples_outside_an_inpainted_range_stay_bit_for_bit() {
         assert!(after.len() == before.len() && after[..400] == before[..400] && after[800..] == before[800..], "{method}");
         assert!(after[400..800] != before[400..800], "{method} changed nothing");
     }
+    // Every evaluation counts: RePaint goes each stretch of its way up to ten times.
+    let told = done(&[
+        "gen",
+        "audio",
+        "--inpaint",
+        "0.05..0.10",
+        text(&source),
+        "--inpaint-method",
+        "repaint",
+        "--checkpoint",
+        &wave,
+        "--steps",
+        "12",
+        "--json",
+        "-o",
+        text(&at("json.wav")),
+    ]);
+    let told: Value = serde_json::from_str(&told.stdout).unwrap();
+    assert_eq!(
+        told["network_evaluations"].as_u64(),
+        Some(jump_list(12, 10, 10).windows(2).filter(|w| w[1] < w[0]).count() as u64 + 1),
+        "{told}"
+    );
     // 24 bits stay in floats, and another rate stays its own where no model asks for its own.
     let spec = hound::WavSpec { channels: 1, sample_rate: 11_025, bits_per_sample: 24, sample_format: hound::SampleFormat::Int };
     let mut writer = hound::WavWriter::create(at("fine.wav"), spec).unwrap();
