@@ -12,6 +12,7 @@ use std::{
 };
 
 use langevin_audio::{WavFormat, encode_wav, read_wav, resample};
+use langevin_core::drive::jump_list;
 use serde_json::Value;
 use support::{
     command, langevin,
@@ -115,7 +116,7 @@ fn folders_become_folders_of_the_same_names_and_no_file_knows_of_another() {
     let (three, wave, diffwave) = (PLACE.at("three"), model("wave"), model("diffwave"));
     let three = text(&three);
     for (name, arguments) in [
-        ("griffin-lim", vec!["--from", three]),
+        ("griffin-lim", vec!["--from", three, "--vocoder", "griffin-lim"]),
         ("wave", vec!["--from", three, "--vocoder", "diffusion", "--checkpoint", &wave]),
         ("diffwave", vec!["--from", three, "--vocoder", "diffusion", "--checkpoint", &diffwave, "--steps", "6"]),
         ("gap", vec!["--inpaint", "0.05..0.10", three, "--checkpoint", &wave]),
@@ -163,6 +164,29 @@ fn samples_outside_an_inpainted_range_stay_bit_for_bit() {
         assert!(after.len() == before.len() && after[..400] == before[..400] && after[800..] == before[800..], "{method}");
         assert!(after[400..800] != before[400..800], "{method} changed nothing");
     }
+    // Every evaluation counts: RePaint goes each stretch of its way up to ten times.
+    let told = done(&[
+        "gen",
+        "audio",
+        "--inpaint",
+        "0.05..0.10",
+        text(&source),
+        "--inpaint-method",
+        "repaint",
+        "--checkpoint",
+        &wave,
+        "--steps",
+        "12",
+        "--json",
+        "-o",
+        text(&at("json.wav")),
+    ]);
+    let told: Value = serde_json::from_str(&told.stdout).unwrap();
+    assert_eq!(
+        told["network_evaluations"].as_u64(),
+        Some(jump_list(12, 10, 10).windows(2).filter(|w| w[1] < w[0]).count() as u64 + 1),
+        "{told}"
+    );
     // 24 bits stay in floats, and another rate stays its own where no model asks for its own.
     let spec = hound::WavSpec { channels: 1, sample_rate: 11_025, bits_per_sample: 24, sample_format: hound::SampleFormat::Int };
     let mut writer = hound::WavWriter::create(at("fine.wav"), spec).unwrap();
@@ -219,7 +243,7 @@ fn spectrograms_are_kept_and_read_back() {
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name);
     let (wave, source) = (model("wave"), one());
-    for (name, more) in [("plain", vec![]), ("model", vec!["--vocoder", "diffusion", "--checkpoint", &wave])] {
+    for (name, more) in [("plain", vec!["--vocoder", "griffin-lim"]), ("model", vec!["--vocoder", "diffusion", "--checkpoint", &wave])] {
         let output = at(&format!("{name}.wav"));
         gen_audio(&output, &[&["--from", text(&source), "--save-mel", "--format", "f32"], &more[..]].concat());
         let again = at(&format!("{name}-again.wav"));
@@ -237,7 +261,7 @@ fn spectrograms_are_kept_and_read_back() {
     fs::create_dir(at("mixed")).unwrap();
     fs::copy(&source, at("mixed/a.wav")).unwrap();
     fs::copy(at("plain.npy"), at("mixed/b.npy")).unwrap();
-    gen_audio(&at("out"), &["--from", text(&at("mixed")), "--png"]);
+    gen_audio(&at("out"), &["--from", text(&at("mixed")), "--png", "--vocoder", "griffin-lim"]);
     assert_eq!(names(&at("out")), ["a.png", "a.wav", "b.png", "b.wav", "manifest.json"]);
     assert!(fs::read(at("out/b.png")).unwrap().starts_with(b"\x89PNG"));
     fs::copy(at("plain.npy"), at("mixed/a.npy")).unwrap();
@@ -365,7 +389,7 @@ fn wrong_recordings_leave_nothing_behind() {
     plain(&["--upsample", "16000", text(&source), "--checkpoint", &wave], 1, &["tiny-wave", "8000"]);
     plain(&["--from", text(&source), "--inpaint", "0.1..0.2"], 2, &["--from", "--inpaint"]);
     plain(&["--from", text(&source), "-n", "3"], 2, &["-n", "--from"]);
-    plain(&["--from", text(&source), "--steps", "3"], 2, &["griffin-lim"]);
+    plain(&["--from", text(&source), "--steps", "3", "--vocoder", "griffin-lim"], 2, &["griffin-lim"]);
     plain(&["--strength", "0.3", text(&source)], 2, &["--variations"]);
     plain(&["--variations", "2", "--strength", "1.5", text(&source)], 2, &["--strength"]);
     plain(&["--interpolate", text(&source), "-n", "2"], 2, &["--interpolate"]);

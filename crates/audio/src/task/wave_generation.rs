@@ -1,10 +1,13 @@
 //! Uses of a waveform model made into sounds: every use is a state with something known, a walk through noise levels, and a way back to a clip.
 
-use std::ops::{ControlFlow, Range};
+use std::{
+    cell::Cell,
+    ops::{ControlFlow, Range},
+};
 
 use burn::tensor::Tensor;
 use langevin_core::{
-    Level, Philox, Plan, State as _,
+    Denoiser, Level, Philox, Plan, State as _,
     drive::{RePaint, invert, sdedit},
     latent::slerp,
     noise::stream,
@@ -250,10 +253,25 @@ impl Walk<'_> {
         let mask: Vec<f32> = given.known.iter().map(|k| f32::from(u8::from(*k))).collect();
         let mask = self.of.wave.state(mask);
         let blend = |known: &Tensor<3>, unknown: &Tensor<3>| unknown.clone() + mask.clone() * (known.clone() - unknown.clone());
-        let denoiser = self.denoiser(&untold);
+        let denoiser = Watched { base: self.denoiser(&untold), observe: self.observe, stopped: Cell::new(false) };
         let x = repaint.fill(self.start(given), &known, self.of.run.nodes(), &denoiser, &noise, blend)?;
-        // The driver has no observer: the row counts as one evaluation.
-        Ok((self.observe)().map_continue(|()| values(given.hold(x))))
+        Ok(if denoiser.stopped.get() { ControlFlow::Break(()) } else { ControlFlow::Continue(values(given.hold(x))) })
+    }
+}
+
+/// Shows each evaluation of a driver without an observer; once stopped, evaluations cost nothing and the rest of the loop runs dry.
+struct Watched<'a> {
+    base: GuidedWave<'a>,
+    observe: &'a dyn Fn() -> ControlFlow<()>,
+    stopped: Cell<bool>,
+}
+
+impl Denoiser<Tensor<3>> for Watched<'_> {
+    fn denoise(&self, x: &Tensor<3>, at: Level, node: u32) -> Tensor<3> {
+        if !self.stopped.get() && (self.observe)().is_break() {
+            self.stopped.set(true);
+        }
+        if self.stopped.get() { x.clone() } else { self.base.denoise(x, at, node) }
     }
 }
 

@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{output, report::Failure, settings::Settings, values};
 
-/// Recordings whose results are in memory at once.
+/// Results that are in memory at once.
 const TOGETHER: usize = 64;
 
 /// What decides the bytes of every result, and the results.
@@ -60,7 +60,7 @@ pub(super) fn run(chosen: &Use, args: &Args, settings: &Settings) -> Result<(), 
     let jobs = jobs(chosen, args, &sources);
     let mut document = document(chosen, args, settings, about, seed);
     sources.check(settings, &workers, &|path, source| check(chosen, path, source))?;
-    let names: Vec<String> = jobs.iter().flat_map(|job| job.names.iter().cloned()).collect();
+    let names: Vec<String> = jobs.iter().map(|job| job.name.clone()).collect();
     if args.write.dry_run {
         return output::json(&serde_json::json!({ "settings": document, "results": names }));
     }
@@ -74,7 +74,7 @@ pub(super) fn run(chosen: &Use, args: &Args, settings: &Settings) -> Result<(), 
         cancel.check()
     };
     let format = args.format.map(WavFormat::from);
-    let progress = settings.progress(jobs.len() as u64, "recordings");
+    let progress = settings.progress(jobs.len() as u64, "clips");
     for jobs in jobs.chunks(TOGETHER) {
         let made = workers.map(jobs.len(), |k| {
             let made = make(&maker, chosen, &sources, &jobs[k], format, &cancel, &observe);
@@ -85,9 +85,7 @@ pub(super) fn run(chosen: &Use, args: &Args, settings: &Settings) -> Result<(), 
             let ControlFlow::Continue(made) = made? else { return Err(Error::Interrupted { saved: None }.into()) };
             let from = |k: &usize| sources.paths[*k].file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
             let from: Vec<String> = job.sources.iter().map(from).collect();
-            for (name, made) in job.names.iter().zip(&made) {
-                document.clips.push(target.put(name, from.clone(), made, args.png, seed)?);
-            }
+            document.clips.push(target.put(&job.name, job.row, from, &made, args.png, seed)?);
         }
     }
     progress.finish();
@@ -106,12 +104,11 @@ pub(super) fn run(chosen: &Use, args: &Args, settings: &Settings) -> Result<(), 
     Ok(())
 }
 
-/// Recordings that are used together, and the names of what becomes of them.
+/// One result: the recordings that it is made of, its number among theirs, and its name.
 struct Job {
     sources: Vec<usize>,
-    /// Number of a new sound.
     row: u32,
-    names: Vec<String>,
+    name: String,
 }
 
 fn sources(chosen: &Use, maker: &Maker) -> Result<Sources, Failure> {
@@ -126,23 +123,23 @@ fn sources(chosen: &Use, maker: &Maker) -> Result<Sources, Failure> {
 }
 
 fn jobs(chosen: &Use, args: &Args, sources: &Sources) -> Vec<Job> {
-    let numbered = |stem: &str, count: u32| (0..count).map(|k| format!("{stem}_{k}")).collect();
-    if let Use::Interpolate { count, .. } = chosen {
-        return vec![Job { sources: vec![0, 1], row: 0, names: numbered(&format!("{}_{}", sources.stem(0), sources.stem(1)), *count) }];
-    }
-    if let Use::Sample { count, .. } = chosen {
-        let name = |of: &Option<String>| of.clone().unwrap_or_else(|| "any".to_owned());
-        let stem = format!("{}_{}", name(&args.label), name(&args.speaker));
-        return (0..*count).map(|row| Job { sources: Vec::new(), row, names: vec![format!("{stem}_{row}")] }).collect();
-    }
-    let names = |stem: String| match chosen {
-        Use::Vary { count, .. } if *count > 1 => numbered(&stem, *count),
-        _ => vec![stem],
+    let numbered = |sources: Vec<usize>, stem: &str, count: u32| -> Vec<Job> {
+        (0..count).map(|row| Job { sources: sources.clone(), row, name: format!("{stem}_{row}") }).collect()
     };
-    (0..sources.paths.len()).map(|k| Job { sources: vec![k], row: 0, names: names(sources.stem(k)) }).collect()
+    match chosen {
+        Use::Interpolate { count, .. } => numbered(vec![0, 1], &format!("{}_{}", sources.stem(0), sources.stem(1)), *count),
+        Use::Sample { count, .. } => {
+            let name = |of: &Option<String>| of.clone().unwrap_or_else(|| "any".to_owned());
+            numbered(Vec::new(), &format!("{}_{}", name(&args.label), name(&args.speaker)), *count)
+        }
+        Use::Vary { count, .. } if *count > 1 => {
+            (0..sources.paths.len()).flat_map(|k| numbered(vec![k], &sources.stem(k), *count)).collect()
+        }
+        _ => (0..sources.paths.len()).map(|k| Job { sources: vec![k], row: 0, name: sources.stem(k) }).collect(),
+    }
 }
 
-/// Reads the sources of a job again and makes its results; a job whose turn comes after Ctrl-C is left out.
+/// Reads the sources of a job again and makes its result; a job whose turn comes after Ctrl-C is left out.
 fn make(
     maker: &Maker,
     chosen: &Use,
@@ -151,7 +148,7 @@ fn make(
     format: Option<WavFormat>,
     cancel: &Cancel,
     observe: &dyn Fn() -> ControlFlow<()>,
-) -> Result<ControlFlow<(), Vec<Made>>, Failure> {
+) -> Result<ControlFlow<(), Made>, Failure> {
     if cancel.is_set() {
         return Ok(ControlFlow::Break(()));
     }

@@ -114,7 +114,7 @@ impl Maker {
         }
     }
 
-    /// Sounds made of one recording, of two, or of nothing: then it is the sound numbered `row`.
+    /// Result `row` of one recording, of two, or of nothing.
     ///
     /// # Errors
     /// What the method refuses.
@@ -125,7 +125,7 @@ impl Maker {
         row: u32,
         format: Option<WavFormat>,
         observe: &dyn Fn() -> ControlFlow<()>,
-    ) -> Result<ControlFlow<(), Vec<Made>>, Failure> {
+    ) -> Result<ControlFlow<(), Made>, Failure> {
         let one = match (self, chosen, sources) {
             (Self::Model(waves), ..) => return waves.make(chosen, sources, row, format, observe),
             (Self::GriffinLim(frontend), Use::Vocode { save_mel, .. }, [source]) => griffin_lim(frontend, source, *save_mel, format)?,
@@ -139,7 +139,7 @@ impl Maker {
             }
             _ => return Err(Failure::usage("flags", format!("{} cannot be done this way", chosen.flag()))),
         };
-        Ok(ControlFlow::Continue(vec![one]))
+        Ok(ControlFlow::Continue(one))
     }
 }
 

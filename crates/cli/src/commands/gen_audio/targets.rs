@@ -95,8 +95,8 @@ impl Target {
     ///
     /// # Errors
     /// Samples that are not finite, or what the system refuses.
-    pub(super) fn put(&self, name: &str, from: Vec<String>, made: &Made, png_too: bool, seed: u64) -> Result<Entry, Failure> {
-        let mut uniform = dither(seed, 0);
+    pub(super) fn put(&self, name: &str, row: u32, from: Vec<String>, made: &Made, png_too: bool, seed: u64) -> Result<Entry, Failure> {
+        let mut uniform = dither(seed, row);
         let (mut asked, range) = (0, made.dithered.clone());
         // The writer asks twice a sample.
         let within = || {

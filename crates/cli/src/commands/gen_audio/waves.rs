@@ -4,7 +4,7 @@ use std::{ops::ControlFlow, path::Path, sync::Arc};
 
 use burn::tensor::Device;
 use langevin_audio::{
-    WavFormat,
+    Clip, WavFormat,
     codec::{Features, Frontend},
     config::CodecConfig,
     encode_mel, normalise,
@@ -104,8 +104,7 @@ impl Waves {
         })
     }
 
-    /// Sounds made of one recording, of two, or of nothing: then it is the sound numbered `row`. They do not depend on other recordings: those
-    /// of each have rows of their own, from 0.
+    /// Result `row` of one recording, of two, or of nothing. It does not depend on other recordings: the results of each have rows of their own.
     ///
     /// # Errors
     /// What the model refuses.
@@ -116,57 +115,41 @@ impl Waves {
         row: u32,
         format: Option<WavFormat>,
         observe: &dyn Fn() -> ControlFlow<()>,
-    ) -> Result<ControlFlow<(), Vec<Made>>, Failure> {
-        let clip = |source: &Source| -> Arc<[f32]> {
-            match source {
-                Source::Clip(clip, _) => clip.samples.as_slice().into(),
-                Source::Mel(_) => Vec::new().into(),
-            }
-        };
-        let mut made_of = Vec::new();
+    ) -> Result<ControlFlow<(), Made>, Failure> {
+        let shared = |clip: &Clip| Arc::<[f32]>::from(clip.samples.as_slice());
         let (mut new, mut own, mut mel) = (None, WavFormat::Pcm16, None);
-        match (chosen, sources) {
+        let made_of = match (chosen, sources) {
             (Use::Vocode { save_mel, .. }, [source]) => {
-                if *save_mel {
-                    mel = Some(self.mel_file(source)?);
-                }
-                made_of.push(self.vocoding(source)?);
+                mel = save_mel.then(|| self.mel_file(source)).transpose()?;
+                self.vocoding(source)?
             }
-            (Use::Inpaint { range, method, .. }, [Source::Clip(found, format)]) => {
-                let range = samples_of(*range, found);
+            (Use::Inpaint { range, method, .. }, [Source::Clip(clip, format)]) => {
+                let range = samples_of(*range, clip);
                 (new, own) = (Some(range.clone()), *format);
                 let repaint = (*method == InpaintMethod::Repaint).then(RePaint::default);
-                made_of.push(WaveUse::Inpaint { clip: found.samples.as_slice().into(), range, repaint });
+                WaveUse::Inpaint { clip: shared(clip), range, repaint }
             }
-            (Use::Upsample { .. }, [Source::Clip(found, _)]) => {
-                made_of.push(WaveUse::Upsample { clip: found.samples.as_slice().into(), rate: found.rate });
-            }
-            (Use::Vary { count, strength, .. }, [source @ Source::Clip(_, format)]) => {
+            (Use::Upsample { .. }, [Source::Clip(clip, _)]) => WaveUse::Upsample { clip: shared(clip), rate: clip.rate },
+            (Use::Vary { strength, .. }, [Source::Clip(clip, format)]) => {
                 if *strength == 0.0 {
                     // The recording itself, in a format that holds it and without dither.
                     (new, own) = (Some(0..0), *format);
                 }
-                made_of.extend((0..*count).map(|_| WaveUse::Vary { clip: clip(source), strength: *strength }));
+                WaveUse::Vary { clip: shared(clip), strength: *strength }
             }
-            (Use::Interpolate { count, .. }, [a, b]) => {
-                let share = |k: u32| f64::from(k) / f64::from((*count).max(2) - 1);
-                made_of.extend((0..*count).map(|k| WaveUse::Interpolate { from: clip(a), to: clip(b), share: share(k) }));
+            (Use::Interpolate { count, .. }, [Source::Clip(a, _), Source::Clip(b, _)]) => {
+                let share = f64::from(row) / f64::from((*count).max(2) - 1);
+                WaveUse::Interpolate { from: shared(a), to: shared(b), share }
             }
-            (Use::Sample { seconds, .. }, []) => made_of.extend((0..=row).map(|_| WaveUse::Sample { seconds: *seconds })),
+            (Use::Sample { seconds, .. }, []) => WaveUse::Sample { seconds: *seconds },
             _ => return Err(Failure::usage("flags", format!("{} needs recordings", chosen.flag()))),
-        }
-        let count = made_of.len() as u32;
-        let first = if sources.is_empty() { row } else { 0 };
-        let generation = self.generation(made_of)?;
-        let mut results = Vec::with_capacity(count as usize);
-        for row in first..count {
-            let ControlFlow::Continue(raw) = generation.sample(row, observe) else { return Ok(ControlFlow::Break(())) };
-            for samples in raw {
-                let made = Made::new(samples?, self.rate(), format.unwrap_or(own));
-                results.push(Made { dithered: new.clone().unwrap_or(made.dithered.clone()), mel: mel.clone(), ..made });
-            }
-        }
-        Ok(ControlFlow::Continue(results))
+        };
+        // A row's number is the address of its noise, so the rows before it are there, but never made.
+        let generation = self.generation(vec![made_of; row as usize + 1])?;
+        let ControlFlow::Continue(mut found) = generation.sample(row, observe) else { return Ok(ControlFlow::Break(())) };
+        let made = Made::new(found.remove(0)?, self.rate(), format.unwrap_or(own));
+        let dithered = new.unwrap_or_else(|| made.dithered.clone());
+        Ok(ControlFlow::Continue(Made { dithered, mel, ..made }))
     }
 
     fn vocoding(&self, source: &Source) -> Result<WaveUse, Failure> {
