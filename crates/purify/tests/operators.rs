@@ -65,6 +65,11 @@ fn weights(count: usize) -> Vec<f32> {
     (0..count).map(|k| (k as f32 + 0.5).cos()).collect()
 }
 
+/// Every how many-th number of an input of `len` has its slope measured.
+fn every(len: usize) -> usize {
+    len.div_ceil(64)
+}
+
 /// The gradient by differences of fourth order.
 fn differences(classifier: &OnnxClassifier, x: &[f32], count: usize) -> Vec<f32> {
     let sum = |x: &[f32]| {
@@ -77,7 +82,7 @@ fn differences(classifier: &OnnxClassifier, x: &[f32], count: usize) -> Vec<f32>
         sum(&x)
     };
     let slope = |k| (8.0 * (moved(k, 1.0) - moved(k, -1.0)) - (moved(k, 2.0) - moved(k, -2.0))) / (12.0 * f64::from(STEP));
-    (0..x.len()).map(|k| slope(k) as f32).collect()
+    (0..x.len()).step_by(every(x.len())).map(|k| slope(k) as f32).collect()
 }
 
 #[test]
@@ -118,7 +123,8 @@ fn operators_agree_with_onnxruntime_and_their_gradients_with_differences() {
         }
         if case["gradient"].as_bool().unwrap() {
             let scales = Tensor::<2>::from_data(TensorData::new(weights(y.len()), tracked.dims()), &Device::flex());
-            let gradient = leaf.grad(&(tracked * scales).sum().backward()).map_or_else(|| vec![0.0; x.len()], host);
+            let mut gradient = leaf.grad(&(tracked * scales).sum().backward()).map_or_else(|| vec![0.0; x.len()], host);
+            gradient = gradient.into_iter().step_by(every(x.len())).collect();
             let apart = distance(&gradient, &differences(&classifier, &x, count));
             if apart > 1e-3 {
                 wrong.push(format!(

@@ -101,32 +101,3 @@ impl Operation<1> for Windows {
         [wanted[0].then(|| array(dx, shape(&x)))]
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use burn::tensor::{Device, TensorData};
-
-    use super::{
-        super::tests::{Inputs, check, flat},
-        *,
-    };
-
-    #[test]
-    fn pools() {
-        for (dims, kernel, stride) in [([2, 3, 17], 4, 4), ([1, 70, 9], 2, 2), ([2, 2, 11], 3, 2), ([2, 2, 12], 2, 5), ([1, 1, 3], 3, 3)] {
-            let options = MaxPoolOptions { kernel_size: [kernel], stride: [stride], padding: [(0, 0)], dilation: [1], ceil_mode: false };
-            let ours = |i: &Inputs| flat(max_pool1d(i[0].clone().reshape(dims), kernel, stride));
-            let burns = |i: &Inputs| flat(module::max_pool1d(i[0].clone().reshape(dims), options.clone()));
-            check(&format!("pool {dims:?} {kernel} {stride}"), &[dims.iter().product()], &ours, &burns);
-        }
-    }
-
-    #[test]
-    fn a_nan_is_the_largest() {
-        for kernel in [2, 3, 4] {
-            let x = Tensor::<1>::from_data(TensorData::new(vec![1.0, f32::NAN, 3.0, 2.0], [4]), &Device::flex());
-            let y = max_pool1d(x.reshape([1, 1, 4]), kernel, kernel).into_data().try_to_vec::<f32>().expect("floats");
-            assert!(y[0].is_nan() && (kernel > 2 || y[1] == 3.0), "{kernel}: {y:?}");
-        }
-    }
-}

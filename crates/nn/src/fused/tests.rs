@@ -15,7 +15,7 @@ struct Run {
     gradients: Vec<Vec<f32>>,
 }
 
-pub(super) type Inputs = Vec<Tensor<1>>;
+type Inputs = Vec<Tensor<1>>;
 
 fn normals(len: usize, sample: u32) -> Vec<f32> {
     let mut out = vec![0.0; len];
@@ -56,7 +56,7 @@ fn close(ours: &[f32], theirs: &[f32], what: &str) {
 }
 
 /// Checks `fused` on standard normal inputs of the given lengths.
-pub(super) fn check(name: &str, lens: &[usize], fused: &(dyn Fn(&Inputs) -> Tensor<1> + Sync), composed: &dyn Fn(&Inputs) -> Tensor<1>) {
+fn check(name: &str, lens: &[usize], fused: &(dyn Fn(&Inputs) -> Tensor<1> + Sync), composed: &dyn Fn(&Inputs) -> Tensor<1>) {
     let inputs: Vec<Vec<f32>> = lens.iter().zip(0..).map(|(&len, k)| normals(len, k)).collect();
     let ours = differentiate(&inputs, fused);
     if lens[0] == 0 {
@@ -88,7 +88,7 @@ pub(super) fn check(name: &str, lens: &[usize], fused: &(dyn Fn(&Inputs) -> Tens
     assert_eq!((&many.y, &many.gradients), (&one.y, &one.gradients), "{name}: threads");
 }
 
-pub(super) fn flat<const D: usize>(x: Tensor<D>) -> Tensor<1> {
+fn flat<const D: usize>(x: Tensor<D>) -> Tensor<1> {
     let len = x.shape().num_elements();
     x.reshape([len])
 }
