@@ -5,7 +5,7 @@ use langevin_nn::Constant;
 
 use crate::{
     Error, ModelConfig, Result,
-    model::{Front, PurifyNet},
+    model::{Front, PurifyNet, Spectrum},
     tensor,
 };
 
@@ -45,13 +45,14 @@ pub(crate) fn removed(net: &PurifyNet, front: &Front, rows: &[&[f32]], sigmas: &
 /// Numbers that are not padding.
 fn extent(front: &Front, row: &[f32]) -> usize {
     match front {
-        Front::Clips(_) => {
-            let first = row.iter().position(|&v| v != 0.0);
-            let last = row.iter().rposition(|&v| v != 0.0);
-            first.zip(last).map_or(0, |(first, last)| last + 1 - first)
-        }
+        Front::Clips(_) => ends(row).map_or(0, |(first, last)| last + 1 - first),
         Front::Rows { .. } => row.len(),
     }
+}
+
+/// The first and the last number that is not 0.
+fn ends(row: &[f32]) -> Option<(usize, usize)> {
+    row.iter().position(|&v| v != 0.0).zip(row.iter().rposition(|&v| v != 0.0))
 }
 
 /// The levels at which detection looks.
@@ -146,27 +147,43 @@ pub fn auroc(clean: &[f64], perturbed: &[f64]) -> f64 {
     perturbed.iter().map(wins).sum::<f64>() / (clean.len() * perturbed.len()).max(1) as f64
 }
 
-/// The smallest noise level that explains what the purifier takes away, found from above: `sigma <- factor * removed(sigma)` until it no
-/// longer falls, within the levels of training and not below `least`. Of a clean clip this is the recording's own noise; of an attacked
-/// one the perturbation's size.
+/// Share of frames, the quietest, that show the noise of a clip.
+const QUIET_FRAMES: f64 = 0.05;
+/// Share of bins in such a frame that lie below the noise that is read off it: the lower quarter hardly ever holds speech.
+const QUIET_BINS: f64 = 0.25;
+
+/// Standard deviation of white noise that would explain the quiet bins of a clip's quietest frames, data units; 0 for silence. Of a clean clip
+/// this is the recording's own noise. Frames that reach beyond the first and last sample that is not 0 do not count, unless there are no others.
 ///
 /// # Errors
 /// [`Error::Device`].
-pub(crate) fn blind_level(
-    net: &PurifyNet,
-    front: &Front,
-    rows: &[&[f32]],
-    (least, most, factor): (f64, f64, f64),
-    device: &Device,
-) -> Result<Vec<f64>> {
-    let mut sigmas = vec![most; rows.len()];
-    for _ in 0..6 {
-        let found = removed(net, front, rows, &sigmas, device)?;
-        for (sigma, found) in sigmas.iter_mut().zip(found) {
-            *sigma = sigma.min((factor * found).max(least));
-        }
+pub(crate) fn noise_floor(spectrum: &Spectrum, row: &[f32], device: &Device) -> Result<f64> {
+    let Some((first, last)) = ends(row) else { return Ok(0.0) };
+    let parts = spectrum.analyse(tensor::rows(row.to_vec(), 1, device));
+    let [_, frames, wide] = parts.dims();
+    let values = tensor::host(parts.reshape([frames, wide]))?;
+    let bins = wide / 2;
+    let magnitude = |frame: &[f32]| -> f64 {
+        let mut all: Vec<f32> = (0..bins).map(|k| frame[k].hypot(frame[bins + k])).collect();
+        quantile(&mut all, QUIET_BINS)
+    };
+    let inside = |t: &usize| spectrum.covers(*t, first, last);
+    let mut chosen: Vec<usize> = (0..frames).filter(inside).collect();
+    if chosen.is_empty() {
+        chosen = (0..frames).collect();
     }
-    Ok(sigmas)
+    let mut quiet: Vec<f32> = chosen.into_iter().map(|t| magnitude(&values[t * wide..(t + 1) * wide]) as f32).collect();
+    // Magnitudes of white noise are Rayleigh distributed: P(m < x) = 1 - exp(-x^2 / sigma^2).
+    Ok(quantile(&mut quiet, QUIET_FRAMES) / (-(1.0 - QUIET_BINS).ln()).sqrt())
+}
+
+/// The value below which a share of values lies, linear between neighbours.
+fn quantile(values: &mut [f32], share: f64) -> f64 {
+    values.sort_by(f32::total_cmp);
+    let place = share * values.len().saturating_sub(1) as f64;
+    let (below, part) = (place.floor() as usize, place.fract());
+    let at = |k: usize| values.get(k).map_or(0.0, |&v| f64::from(v));
+    if part > 0.0 { at(below) * (1.0 - part) + at(below + 1) * part } else { at(below) }
 }
 
 #[cfg(test)]
@@ -178,5 +195,23 @@ mod tests {
         assert_eq!(auroc(&[0.0, 1.0], &[2.0, 3.0]), 1.0);
         assert_eq!(auroc(&[0.0, 2.0], &[1.0, 2.0]), 0.625);
         assert_eq!(auroc(&[1.0], &[1.0]), 0.5);
+    }
+
+    #[test]
+    fn the_floor_of_noise_is_its_deviation_and_speech_does_not_raise_it() {
+        use langevin_core::noise::{NoiseSource as _, Philox};
+        let (device, sigma) = (Device::flex(), 0.004f32);
+        let spectrum = Spectrum::new(256, 64, &device);
+        let mut clip = vec![0f32; 8000];
+        Philox::new(1).fill(0, 0, 0, &mut clip[2000..6000]);
+        clip.iter_mut().for_each(|v| *v *= sigma);
+        let alone = noise_floor(&spectrum, &clip, &device).unwrap();
+        assert!((alone / f64::from(sigma) - 0.9).abs() < 0.2, "{alone}");
+        for (n, v) in clip.iter_mut().enumerate().skip(2500).take(2500) {
+            *v += 0.3 * (n as f32 * 0.3).sin() + 0.2 * (n as f32 * 1.1).sin();
+        }
+        let beside = noise_floor(&spectrum, &clip, &device).unwrap();
+        assert!((beside / alone - 1.0).abs() < 0.3, "{alone} {beside}");
+        assert_eq!(noise_floor(&spectrum, &[0.0; 800], &device).unwrap(), 0.0);
     }
 }

@@ -11,7 +11,7 @@ use langevin_nn::Constant;
 use crate::{
     Classifier, Error, ModelConfig, Result,
     detect::{self, Detector},
-    model::{Front, PurifyNet},
+    model::{Front, PurifyNet, Spectrum},
     tensor,
 };
 
@@ -21,8 +21,10 @@ const VOTES: u32 = stream::DOMAIN + 64;
 const STREAMS: u32 = 4;
 /// Least noise of a walk, as a share of the noise it starts from.
 const LAST: f64 = 0.3;
-/// Of the noise that a perturbation of root mean square 1 is drowned in.
-const FACTOR: f64 = 1.2;
+/// Noise that perturbations of at most 1 are drowned in.
+const FACTOR: f64 = 1.1;
+/// Noise for a clip whose floor is 1: the greatest change of a perturbation is about twice its floor.
+const OF_FLOOR: f64 = 2.4;
 
 /// Where the noise of a row comes from: the same address gives the same bytes, whatever else is purified beside it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -179,7 +181,7 @@ impl Purifier {
         Ok(pairs.map(|(row, logits)| (row.to_vec(), logits.to_vec())).collect())
     }
 
-    /// The noise level for rows of which nothing is known: for clips the smallest that explains what the purifier takes away from them, for
+    /// The noise level for rows of which nothing is known: for clips from the noise in their quietest places, where a perturbation shows, for
     /// rows of a table the config's. Data units (standard deviations for rows).
     ///
     /// # Errors
@@ -187,7 +189,11 @@ impl Purifier {
     pub fn auto_sigma(&self, rows: &[&[f32]]) -> Result<Vec<f64>> {
         match &self.config {
             ModelConfig::Rows(c) => Ok(vec![c.sigma; rows.len()]),
-            ModelConfig::Clips(c) => detect::blind_level(&self.net, &self.front, rows, (c.sigma, c.sigma_max, FACTOR), &self.device),
+            ModelConfig::Clips(c) => {
+                let spectrum = Spectrum::new(c.window, c.hop, &self.device);
+                let level = |row: &&[f32]| Ok((OF_FLOOR * detect::noise_floor(&spectrum, row, &self.device)?).clamp(c.sigma, c.sigma_max));
+                rows.iter().map(level).collect()
+            }
         }
     }
 

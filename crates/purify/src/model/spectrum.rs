@@ -52,6 +52,11 @@ impl Spectrum {
         self.window / 2 + 1
     }
 
+    /// Whether frame `frame` lies within samples `first..=last`.
+    pub(crate) const fn covers(&self, frame: usize, first: usize, last: usize) -> bool {
+        (frame + 1) * self.hop >= first + self.window && (frame + 1) * self.hop <= last + 1
+    }
+
     /// Real parts, then imaginary parts, `[B, frames, 2 bins]`, of clips `[B, samples]`.
     pub fn analyse(&self, x: Tensor<2>) -> Tensor<3> {
         let [batch, samples] = x.dims();

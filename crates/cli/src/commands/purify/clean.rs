@@ -67,7 +67,7 @@ pub(super) fn run(args: &Args, protect: &ProtectArgs, output: &Path, settings: &
     };
     match sigma {
         Sigma::Fixed(sigma) => settings.talk(&format!("sigma {sigma}")),
-        Sigma::Auto => settings.talk("sigma auto: the least noise that explains what is taken away from each input"),
+        Sigma::Auto => settings.talk("sigma auto: from the noise in the quietest places of each clip, or the checkpoint's for rows"),
     }
     let several = matches!(&inputs.source, Source::Clips(_)) && protect.input.is_dir();
     let folder = if several { Some(output::Folder::claim(output)?) } else { None };
