@@ -21,10 +21,10 @@ const VOTES: u32 = stream::DOMAIN + 64;
 const STREAMS: u32 = 4;
 /// Least noise of a walk, as a share of the noise it starts from.
 const LAST: f64 = 0.3;
-/// Noise that perturbations of at most 1 are drowned in.
-const FACTOR: f64 = 1.1;
-/// Noise for a clip whose floor is 1: the greatest change of a perturbation is about twice its floor.
-const OF_FLOOR: f64 = 2.4;
+/// Noise that perturbations of at most 1 are drowned in; chosen on validation clips, as what is next.
+const FACTOR: f64 = 1.5;
+/// Noise for a clip whose floor is 1: the greatest change of a perturbation is about twice its floor, and noise should be half more.
+const OF_FLOOR: f64 = 3.5;
 
 /// Where the noise of a row comes from: the same address gives the same bytes, whatever else is purified beside it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -152,12 +152,20 @@ impl Purifier {
         };
         let plain = state.clone().without_autodiff();
         let start = state + plain.noise_like(&noise, 0, stream::PRIOR);
-        let walked = walk.plan.run(start, &Scaled { purifier: self, sigma, unit: unit.clone(), centre: centre.clone() }, &noise);
+        let shrink = self.shrink(sigmas);
+        let walked = walk.plan.run(start, &Scaled { purifier: self, sigma, shrink, unit: unit.clone(), centre: centre.clone() }, &noise);
         let out = walked * unit;
         match centre {
             Some(mean) => out + mean,
             None => out,
         }
+    }
+
+    /// Thresholds of clips, in units of their noise: none near the least noise, which clean clips get, rising to 1 at four times that.
+    fn shrink(&self, sigmas: &[f64]) -> Option<Tensor<2>> {
+        let ModelConfig::Clips(config) = &self.config else { return None };
+        let of = |sigma: &f64| (sigma / (2.0 * config.sigma) - 1.0).clamp(0.0, 1.0) as f32;
+        Some(tensor::rows(sigmas.iter().map(of).collect(), sigmas.len(), &self.device))
     }
 
     /// One row purified under several draws, with a classifier's logits of each.
@@ -197,7 +205,7 @@ impl Purifier {
         }
     }
 
-    /// The noise level for perturbations of at most `eps` in data units: a little more than that, within the levels of training.
+    /// The noise level for perturbations of at most `eps` in data units: half more, within the levels of training.
     pub fn sigma_for(&self, eps: f64) -> f64 {
         let (least, most) = self.config.sigmas();
         (FACTOR * eps / self.front.mean_unit()).clamp(least, most)
@@ -217,6 +225,8 @@ struct Scaled<'a> {
     purifier: &'a Purifier,
     /// `[B, 1]`.
     sigma: Tensor<2>,
+    /// Threshold in units of the noise, `[B, 1]`.
+    shrink: Option<Tensor<2>>,
     /// Data units of one unit of the state, `[B, N]`.
     unit: Tensor<2>,
     /// Where the state is 0, `[1, N]`.
@@ -229,7 +239,9 @@ impl Denoiser<Tensor<2>> for Scaled<'_> {
         if let Some(mean) = &self.centre {
             data = data + mean.clone();
         }
-        let mut clean = self.purifier.denoise(data, self.sigma.clone().mul_scalar(at.sigma));
+        let sigma = self.sigma.clone().mul_scalar(at.sigma);
+        let threshold = self.shrink.as_ref().map(|shrink| shrink.clone() * sigma.clone());
+        let mut clean = self.purifier.net.denoise_beyond(&self.purifier.front, data, sigma, threshold);
         if let Some(mean) = &self.centre {
             clean = clean - mean.clone();
         }

@@ -155,8 +155,7 @@ fn purified(
         let decide = |k: usize| -> Result<_, langevin_purify::Error> {
             let classes: Vec<usize> = voted[k].iter().map(|(_, logits): &(Vec<f32>, Vec<f32>)| prediction(logits).class).collect();
             let vote = Vote::new(&classes, ALPHA);
-            let row = chosen(&plain, inputs, first + k, &voted[k], vote.class)?;
-            let after = prediction(&plain.logits(&[&as_read(inputs, first + k, &row)], &[Draw { item: 0, vote: 0 }])?);
+            let (row, after) = chosen(&plain, inputs, first + k, &voted[k], vote.class)?;
             Ok((row, vote, after))
         };
         let decided = workers.map(count, decide).into_iter().collect::<Result<Vec<_>, _>>()?;
@@ -184,25 +183,26 @@ fn purified(
     Ok((rows, found))
 }
 
-/// What is written for an input: the mean of the votes for the class; where a classifier sees another class in it, the most certain vote.
+/// What is written for an input: of the votes for the class the one that the classifier, reading the file, is surest of. Not their mean: it
+/// has less noise than a purified draw and all of what is left of a perturbation, and was right less often on validation clips.
 fn chosen(
     plain: &Target<'_>,
     inputs: &Inputs,
     at: usize,
     voted: &[(Vec<f32>, Vec<f32>)],
     class: usize,
-) -> Result<Vec<f32>, langevin_purify::Error> {
-    let agreeing: Vec<&(Vec<f32>, Vec<f32>)> = voted.iter().filter(|(_, logits)| prediction(logits).class == class).collect();
-    let mut mean = vec![0f32; inputs.rows[at].len()];
-    for (row, _) in &agreeing {
-        mean.iter_mut().zip(row).for_each(|(sum, v)| *sum += v / agreeing.len() as f32);
+) -> Result<(Vec<f32>, Prediction), langevin_purify::Error> {
+    let agreeing: Vec<&Vec<f32>> = voted.iter().filter(|(_, logits)| prediction(logits).class == class).map(|(row, _)| row).collect();
+    let mut best: Option<(Vec<f32>, Prediction)> = None;
+    for row in agreeing {
+        let read = prediction(&plain.logits(&[&as_read(inputs, at, row)], &[Draw { item: 0, vote: 0 }])?);
+        let rank = |p: &Prediction| if p.class == class { p.confidence } else { -p.confidence };
+        if best.as_ref().is_none_or(|(_, known)| rank(&read) > rank(known)) {
+            best = Some((row.clone(), read));
+        }
     }
-    let read = as_read(inputs, at, &mean);
-    if plain.classes(&[&read], &[Draw { item: 0, vote: 0 }])?[0] == class {
-        return Ok(mean);
-    }
-    let surest = agreeing.into_iter().max_by(|a, b| prediction(&a.1).confidence.total_cmp(&prediction(&b.1).confidence));
-    Ok(surest.map_or(mean, |(row, _)| row.clone()))
+    // A vote has at least one voter.
+    Ok(best.unwrap_or_else(|| (inputs.rows[at].clone(), Prediction { class, confidence: 0.0 })))
 }
 
 /// A purified row as the classifier will read it from the file.
