@@ -22,6 +22,7 @@ pub(crate) const SHIPPED: &[Shipped] = &[
     Shipped { name: crate::molecule::CONFORMERS, bytes: include_bytes!("../../../data/pretrained/molecule.safetensors") },
     Shipped { name: crate::molecule::DENOVO, bytes: include_bytes!("../../../data/pretrained/molecule-denovo.safetensors") },
     Shipped { name: crate::molecule::GEODIFF, bytes: include_bytes!("../../../data/pretrained/geodiff.safetensors") },
+    Shipped { name: crate::purify::DIGITS, bytes: include_bytes!("../../../data/pretrained/purify-digits.safetensors") },
     Shipped { name: crate::purify::TABLE, bytes: include_bytes!("../../../data/pretrained/purify-breast-cancer.safetensors") },
     Shipped { name: crate::series::MODEL, bytes: include_bytes!("../../../data/pretrained/series-base.safetensors") },
     Shipped { name: crate::text::MODEL, bytes: include_bytes!("../../../data/pretrained/text-novels.safetensors") },
