@@ -22,9 +22,9 @@ const STREAMS: u32 = 4;
 /// Least noise of a walk, as a share of the noise it starts from.
 const LAST: f64 = 0.3;
 /// Noise that perturbations of at most 1 are drowned in; chosen on validation clips, as what is next.
-const FACTOR: f64 = 1.5;
-/// Noise for a clip whose floor is 1: the greatest change of a perturbation is about twice its floor, and noise should be half more.
-const OF_FLOOR: f64 = 3.5;
+const FACTOR: f64 = 2.0;
+/// Noise for a clip whose floor is 1: the greatest change of a perturbation is about twice its floor, and noise should be two or three times that.
+const OF_FLOOR: f64 = 5.0;
 
 /// Where the noise of a row comes from: the same address gives the same bytes, whatever else is purified beside it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -205,7 +205,7 @@ impl Purifier {
         }
     }
 
-    /// The noise level for perturbations of at most `eps` in data units: half more, within the levels of training.
+    /// The noise level for perturbations of at most `eps` in data units: twice that, within the levels of training.
     pub fn sigma_for(&self, eps: f64) -> f64 {
         let (least, most) = self.config.sigmas();
         (FACTOR * eps / self.front.mean_unit()).clamp(least, most)
