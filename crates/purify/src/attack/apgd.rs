@@ -15,7 +15,7 @@ const RISING: f64 = 0.75;
 fn checks(steps: usize) -> Vec<usize> {
     let (mut places, mut last, mut share) = (Vec::new(), 0.0, 0.22f64);
     while share < 1.0 {
-        places.push((share * steps as f64).ceil() as usize);
+        places.push((share * steps as f64 - 1e-9).ceil() as usize);
         let gap: f64 = share - last;
         last = share;
         share += (gap - 0.03).max(0.06);
