@@ -24,6 +24,7 @@ pub(crate) const SHIPPED: &[Shipped] = &[
     Shipped { name: crate::molecule::GEODIFF, bytes: include_bytes!("../../../data/pretrained/geodiff.safetensors") },
     Shipped { name: crate::purify::DIGITS, bytes: include_bytes!("../../../data/pretrained/purify-digits.safetensors") },
     Shipped { name: crate::purify::TABLE, bytes: include_bytes!("../../../data/pretrained/purify-breast-cancer.safetensors") },
+    Shipped { name: crate::purify::SERIES, bytes: include_bytes!("../../../data/pretrained/purify-power-demand.safetensors") },
     Shipped { name: crate::series::MODEL, bytes: include_bytes!("../../../data/pretrained/series-base.safetensors") },
     Shipped { name: crate::text::MODEL, bytes: include_bytes!("../../../data/pretrained/text-novels.safetensors") },
     Shipped { name: crate::audio::WAVE, bytes: include_bytes!("../../../data/pretrained/audio-wave.safetensors") },

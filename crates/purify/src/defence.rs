@@ -99,12 +99,8 @@ impl Defence for SpectralGate {
     }
 
     fn apply(&self, x: Tensor<2>, _draws: &[Draw]) -> Result<Tensor<2>> {
-        let samples = x.dims()[1];
-        let parts = self.spectrum.analyse(x);
-        let bins = self.spectrum.bins();
-        let power = parts.clone().narrow(2, 0, bins).square() + parts.clone().narrow(2, bins, bins).square();
-        let gate = power.add_scalar(1e-20).sqrt().recip().mul_scalar(-self.threshold).add_scalar(1.0).clamp_min(0.0);
-        Ok(self.spectrum.synthesise(parts * Tensor::cat(vec![gate.clone(), gate], 2), samples))
+        let threshold = Tensor::full([x.dims()[0], 1], self.threshold, &x.device());
+        Ok(self.spectrum.shrink(x, &threshold))
     }
 }
 

@@ -22,9 +22,11 @@ const STREAMS: u32 = 4;
 /// Least noise of a walk, as a share of the noise it starts from.
 const LAST: f64 = 0.3;
 /// Noise that perturbations of at most 1 are drowned in; chosen on validation clips, as what is next.
-const FACTOR: f64 = 2.0;
-/// Noise for a clip whose floor is 1: the greatest change of a perturbation is about twice its floor, and noise should be two or three times that.
-const OF_FLOOR: f64 = 5.0;
+const FACTOR: f64 = 1.1;
+/// Noise for a clip whose floor is 1: the greatest change of a perturbation is about twice its floor.
+const OF_FLOOR: f64 = 2.4;
+/// Threshold on the magnitudes of a purified clip, in units of the noise that it was walked back from.
+const SHRINK: f32 = 1.75;
 
 /// Where the noise of a row comes from: the same address gives the same bytes, whatever else is purified beside it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -152,20 +154,15 @@ impl Purifier {
         };
         let plain = state.clone().without_autodiff();
         let start = state + plain.noise_like(&noise, 0, stream::PRIOR);
-        let shrink = self.shrink(sigmas);
-        let walked = walk.plan.run(start, &Scaled { purifier: self, sigma, shrink, unit: unit.clone(), centre: centre.clone() }, &noise);
+        let walked =
+            walk.plan.run(start, &Scaled { purifier: self, sigma: sigma.clone(), unit: unit.clone(), centre: centre.clone() }, &noise);
         let out = walked * unit;
-        match centre {
-            Some(mean) => out + mean,
-            None => out,
+        match (centre, &self.front) {
+            (Some(mean), _) => out + mean,
+            // An attack hides in what is left a little above the noise, and so does little else.
+            (None, Front::Clips(spectrum)) => spectrum.shrink(out, &sigma.mul_scalar(SHRINK)),
+            (None, Front::Rows { .. }) => out,
         }
-    }
-
-    /// Thresholds of clips, in units of their noise: none near the least noise, which clean clips get, rising to 1 at four times that.
-    fn shrink(&self, sigmas: &[f64]) -> Option<Tensor<2>> {
-        let ModelConfig::Clips(config) = &self.config else { return None };
-        let of = |sigma: &f64| (sigma / (2.0 * config.sigma) - 1.0).clamp(0.0, 1.0) as f32;
-        Some(tensor::rows(sigmas.iter().map(of).collect(), sigmas.len(), &self.device))
     }
 
     /// One row purified under several draws, with a classifier's logits of each.
@@ -205,7 +202,7 @@ impl Purifier {
         }
     }
 
-    /// The noise level for perturbations of at most `eps` in data units: twice that, within the levels of training.
+    /// The noise level for perturbations of at most `eps` in data units: a little more than that, within the levels of training.
     pub fn sigma_for(&self, eps: f64) -> f64 {
         let (least, most) = self.config.sigmas();
         (FACTOR * eps / self.front.mean_unit()).clamp(least, most)
@@ -225,8 +222,6 @@ struct Scaled<'a> {
     purifier: &'a Purifier,
     /// `[B, 1]`.
     sigma: Tensor<2>,
-    /// Threshold in units of the noise, `[B, 1]`.
-    shrink: Option<Tensor<2>>,
     /// Data units of one unit of the state, `[B, N]`.
     unit: Tensor<2>,
     /// Where the state is 0, `[1, N]`.
@@ -239,9 +234,7 @@ impl Denoiser<Tensor<2>> for Scaled<'_> {
         if let Some(mean) = &self.centre {
             data = data + mean.clone();
         }
-        let sigma = self.sigma.clone().mul_scalar(at.sigma);
-        let threshold = self.shrink.as_ref().map(|shrink| shrink.clone() * sigma.clone());
-        let mut clean = self.purifier.net.denoise_beyond(&self.purifier.front, data, sigma, threshold);
+        let mut clean = self.purifier.denoise(data, self.sigma.clone().mul_scalar(at.sigma));
         if let Some(mean) = &self.centre {
             clean = clean - mean.clone();
         }

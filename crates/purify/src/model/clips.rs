@@ -50,16 +50,14 @@ impl ClipsNet {
         }
     }
 
-    /// `D(x; sigma)`: `x` `[B, samples]`, `sigma` `[B, 1]`. With `threshold` `[B, 1]` magnitudes are also shrunk by that much (Donoho 1995), in
-    /// units of white noise of that deviation: an attack hides in what lies a little above the noise.
-    pub fn denoise(&self, spectrum: &Spectrum, x: Tensor<2>, sigma: Tensor<2>, threshold: Option<Tensor<2>>) -> Tensor<2> {
+    /// `D(x; sigma)`: `x` `[B, samples]`, `sigma` `[B, 1]`.
+    pub fn denoise(&self, spectrum: &Spectrum, x: Tensor<2>, sigma: Tensor<2>) -> Tensor<2> {
         let [batch, samples] = x.dims();
         let parts = spectrum.analyse(x);
         let bins = spectrum.bins();
-        let scaled = parts.clone() / sigma.clone().reshape([batch, 1, 1]);
+        let scaled = parts.clone() / sigma.reshape([batch, 1, 1]);
         // Bins times frames, as the convolutions want it.
         let power = scaled.clone().narrow(2, 0, bins).square() + scaled.narrow(2, bins, bins).square();
-        let magnitude = power.clone().add_scalar(1e-12).sqrt();
         let power = power.swap_dims(1, 2);
         let mut h = conv1d(&self.first, power.clone().log1p().mul_scalar(0.5), None);
         for (wide, narrow) in self.wide.iter().zip(&self.narrow) {
@@ -67,11 +65,7 @@ impl ClipsNet {
             h = conv1d(narrow, inside, Some(h));
         }
         let open = conv1d(&self.output, silu(h), Some(power.clamp(1e-6, 1e6).log().mul_scalar(0.5).add_scalar(OFFSET)));
-        let mut gate = Activation::Sigmoid.apply(open).swap_dims(1, 2);
-        if let Some(threshold) = threshold {
-            let shrunk = threshold.reshape([batch, 1, 1]) / (magnitude * sigma.reshape([batch, 1, 1])).clamp_min(1e-12);
-            gate = gate * shrunk.neg().add_scalar(1.0).clamp_min(0.0);
-        }
+        let gate = Activation::Sigmoid.apply(open).swap_dims(1, 2);
         spectrum.synthesise(parts * Tensor::cat(vec![gate.clone(), gate], 2), samples)
     }
 }

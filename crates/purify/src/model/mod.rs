@@ -53,13 +53,8 @@ impl PurifyNet {
 
     /// `D(x; sigma)`, an estimate of the clean rows, in data units: `x` `[B, N]`, `sigma` `[B, 1]`.
     pub fn denoise(&self, front: &Front, x: Tensor<2>, sigma: Tensor<2>) -> Tensor<2> {
-        self.denoise_beyond(front, x, sigma, None)
-    }
-
-    /// [`denoise`](Self::denoise), and for clips beyond it: a threshold `[B, 1]` on magnitudes.
-    pub(crate) fn denoise_beyond(&self, front: &Front, x: Tensor<2>, sigma: Tensor<2>, threshold: Option<Tensor<2>>) -> Tensor<2> {
         match (&self.clips, &self.rows, front) {
-            (Some(net), _, Front::Clips(spectrum)) => net.denoise(spectrum, x, sigma, threshold),
+            (Some(net), _, Front::Clips(spectrum)) => net.denoise(spectrum, x, sigma),
             (_, Some(net), Front::Rows { mean, scale }) => {
                 let z = (x - mean.clone()) / scale.clone();
                 net.denoise(z, sigma) * scale.clone() + mean.clone()

@@ -72,6 +72,16 @@ impl Spectrum {
         framed.reshape([batch * frames, self.window]).matmul(self.analysis.clone()).reshape([batch, frames, 2 * self.bins()])
     }
 
+    /// Clips `[B, samples]` with magnitudes shrunk by `threshold` `[B, 1]` (soft threshold, Donoho 1995), in units of white noise of that deviation.
+    pub fn shrink(&self, x: Tensor<2>, threshold: &Tensor<2>) -> Tensor<2> {
+        let [batch, samples] = x.dims();
+        let (parts, bins) = (self.analyse(x), self.bins());
+        let power = parts.clone().narrow(2, 0, bins).square() + parts.clone().narrow(2, bins, bins).square();
+        let share = threshold.clone().reshape([batch, 1, 1]) / power.add_scalar(1e-20).sqrt();
+        let gate = share.neg().add_scalar(1.0).clamp_min(0.0);
+        self.synthesise(parts * Tensor::cat(vec![gate.clone(), gate], 2), samples)
+    }
+
     /// Clips `[B, samples]` from what [`analyse`](Self::analyse) gives for clips of that length.
     pub fn synthesise(&self, spectrum: Tensor<3>, samples: usize) -> Tensor<2> {
         let [batch, frames, wide] = spectrum.dims();
