@@ -8,9 +8,7 @@ use burn::tensor::Device;
 use langevin_audio::data::Recordings;
 use langevin_engine::{Checkpoint, RunConfig};
 use langevin_nn::Init;
-use langevin_purify::{
-    Classifier, Examples, ModelConfig, OnnxClassifier, OnnxOptions, Purifier, Table, data::centred, defence::Sigma, model::PurifyNet,
-};
+use langevin_purify::{Classifier, Examples, ModelConfig, Purifier, Table, data::centred, defence::Sigma, model::PurifyNet};
 
 pub(crate) use inputs::{Inputs, Source};
 
@@ -28,9 +26,13 @@ pub(crate) const DOMAIN: &str = "purify";
 /// What is protected, and by what.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct ProtectArgs {
-    /// Classifier: an ONNX file; FILE#OUTPUT where it has several outputs
-    #[arg(long, value_name = "FILE")]
+    /// Classifier: an ONNX file (FILE#OUTPUT where it has several outputs), or cmd:COMMAND, a program that reads rows as CSV and prints a line of scores for
+    /// each
+    #[arg(long, value_name = "FILE|cmd:COMMAND")]
     pub(crate) classifier: String,
+    /// Shape of one input, where the classifier does not say it: 1,8000
+    #[arg(long, value_name = "N,..", value_delimiter = ',', value_parser = values::whole(1..=100_000_000))]
+    pub(crate) input_shape: Vec<u32>,
     /// A WAV file, a folder of WAV files, or a CSV of rows
     #[arg(long, value_name = "FILE|DIR|CSV")]
     pub(crate) input: PathBuf,
@@ -95,17 +97,13 @@ pub(crate) fn read_examples(model: &ModelConfig, data: &Path, label: Option<&str
     }
 }
 
-/// Opens a classifier.
+/// Opens the classifier that is to be protected.
 ///
 /// # Errors
-/// No ONNX file, or one that cannot be run.
-pub(crate) fn open_classifier(spec: &str, device: &Device) -> Result<Box<dyn Classifier>, Failure> {
-    let (file, output) = match spec.rsplit_once('#') {
-        Some((file, output)) if !Path::new(spec).exists() => (file, Some(output.to_owned())),
-        _ => (spec, None),
-    };
-    let options = OnnxOptions { output, input_shape: None };
-    Ok(Box::new(OnnxClassifier::open_with(Path::new(file), &options, device)?))
+/// No such classifier, or one that cannot be run.
+pub(crate) fn open_classifier(protect: &ProtectArgs, device: &Device) -> Result<Box<dyn Classifier>, Failure> {
+    let shape: Vec<usize> = protect.input_shape.iter().map(|&n| n as usize).collect();
+    Ok(langevin_purify::open_classifier(&protect.classifier, (!shape.is_empty()).then_some(&*shape), device)?)
 }
 
 /// Opens a purifier for inputs, and gives its checkpoint's name and hash.

@@ -146,8 +146,11 @@ fn find_label(
     }
     let is_class = |column: usize| {
         let mut seen = std::collections::BTreeSet::new();
-        lines.iter().all(|line| line.get(column).is_some_and(|cell| cell.parse::<i64>().is_ok() && (seen.insert(cell) || true)))
-            && (2..=MOST_CLASSES).contains(&seen.len())
+        let mut is_number = |cell: &String| {
+            seen.insert(cell.clone());
+            cell.parse::<i64>().is_ok()
+        };
+        lines.iter().all(|line| line.get(column).is_some_and(&mut is_number)) && (2..=MOST_CLASSES).contains(&seen.len())
     };
     let ends = [0, columns - 1].into_iter().find(|&column| columns > 1 && is_class(column));
     Ok(ends)

@@ -100,7 +100,7 @@ struct Bench<'a> {
 pub(super) fn run(args: &Args, settings: &Settings) -> Result<(), Failure> {
     let device = settings.open_device()?;
     let protect = &args.protect;
-    let classifier = purify::open_classifier(&protect.classifier, &device)?;
+    let classifier = purify::open_classifier(protect, &device)?;
     let mut inputs = Inputs::read(&protect.input, protect.label.as_deref(), &*classifier, settings)?;
     if let Some(items) = args.items {
         inputs.truncate(items as usize);

@@ -116,8 +116,7 @@ impl PurifyTask {
     }
 
     /// Adds an example with draws at `(row, step)` of `noise`.
-    fn add(&self, drawn: &mut Drawn, noise: Philox, at: (u32, u32), row: &[f32], class: usize, sigma: f32, reach: f64) {
-        let (sample, node) = at;
+    fn add(&self, drawn: &mut Drawn, noise: Philox, (sample, node): (u32, u32), (row, class): (&[f32], usize), sigma: f32, reach: f64) {
         let kind = Kind::of(sample);
         let mut values = vec![0f32; row.len()];
         noise.fill(sample, node, stream::TRAIN, &mut values);
@@ -213,7 +212,7 @@ impl Trainable for PurifyTask {
             let values = self.augmented(index, row, step);
             let sigma = self.level(self.noise.uniform(row, step, LEVEL));
             let reach = self.noise.uniform(row, step, REACH);
-            self.add(&mut drawn, self.noise, (row, step), &values, self.train.classes[index], sigma, reach);
+            self.add(&mut drawn, self.noise, (row, step), (&values, self.train.classes[index]), sigma, reach);
         }
         let rows = self.rows(drawn, &front, &inner);
         if attack.judges > 0 && step < attack.judge_steps {
@@ -276,7 +275,7 @@ impl Trainable for PurifyTask {
             let (index, level) = (row as usize / VALIDATION_LEVELS.len(), row as usize % VALIDATION_LEVELS.len());
             let sigma = self.level(VALIDATION_LEVELS[level]);
             let (values, class) = (&self.valid.rows[index], self.valid.classes[index]);
-            self.add(&mut drawn, Philox::new(VALIDATION_SEED), (row, 0), values, class, sigma, VALIDATION_REACH);
+            self.add(&mut drawn, Philox::new(VALIDATION_SEED), (row, 0), (values, class), sigma, VALIDATION_REACH);
         }
         let rows = self.rows(drawn, &front, device);
         let delta = match attack.judges.checked_sub(1) {

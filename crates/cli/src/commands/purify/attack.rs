@@ -66,7 +66,7 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args, settings: &Settings) -> Result<(), Failure> {
     let device = settings.open_device()?;
     let protect = &args.protect;
-    let classifier = purify::open_classifier(&protect.classifier, &device)?;
+    let classifier = purify::open_classifier(protect, &device)?;
     let inputs = Inputs::read(&protect.input, protect.label.as_deref(), &*classifier, settings)?;
     let seed = args.seed.chosen(None, settings);
     let opened = if args.adaptive { Some(purify::open_purifier(protect.checkpoint.as_deref(), &inputs, &device)?.0) } else { None };

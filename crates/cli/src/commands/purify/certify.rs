@@ -43,7 +43,7 @@ pub(super) struct Args {
 
 pub(super) fn run(args: &Args, settings: &Settings) -> Result<(), Failure> {
     let device = settings.open_device()?;
-    let classifier = purify::open_classifier(&args.protect.classifier, &device)?;
+    let classifier = purify::open_classifier(&args.protect, &device)?;
     let inputs = Inputs::read(&args.protect.input, args.protect.label.as_deref(), &*classifier, settings)?;
     let (purifier, _) = purify::open_purifier(args.protect.checkpoint.as_deref(), &inputs, &device)?;
     let seed = args.seed.chosen(None, settings);

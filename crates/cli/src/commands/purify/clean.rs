@@ -56,7 +56,7 @@ struct Found {
 
 pub(super) fn run(args: &Args, protect: &ProtectArgs, output: &Path, settings: &Settings) -> Result<(), Failure> {
     let device = settings.open_device()?;
-    let classifier = purify::open_classifier(&protect.classifier, &device)?;
+    let classifier = purify::open_classifier(protect, &device)?;
     let inputs = Inputs::read(&protect.input, protect.label.as_deref(), &*classifier, settings)?;
     let (purifier, checkpoint) = purify::open_purifier(protect.checkpoint.as_deref(), &inputs, &device)?;
     let walk = Walk::with(&args.walk.solver.parse()?, args.walk.steps as usize)?;
