@@ -1,0 +1,99 @@
+//! `langevin purify` from outside, before a classifier that is a program.
+
+#![allow(clippy::unwrap_used, reason = "a test may stop where its setting breaks")]
+
+#[allow(dead_code, reason = "each test program uses its part")]
+mod support;
+
+use std::{fs, path::Path};
+
+use support::langevin;
+
+/// Scores two classes by the halves of a row.
+const HALVES: &str =
+    "cmd:awk -F, '{ a = 0; b = 0; for (i = 1; i <= 12; i++) a += $i; for (i = 13; i <= 24; i++) b += $i; print a \",\" b }'";
+
+fn text(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
+/// Three rows as long as the shipped purifier of series wants them, without a header.
+fn rows(columns: usize) -> String {
+    let row = |k: usize| (0..columns).map(|i| format!("{:.3}", ((i + 7 * k) as f64 * 0.4).sin())).collect::<Vec<_>>().join(",");
+    (0..3).map(|k| row(k) + "\n").collect()
+}
+
+#[test]
+fn rows_are_purified_to_the_same_bytes_on_any_threads() {
+    let folder = tempfile::tempdir().unwrap();
+    let input = folder.path().join("rows.csv");
+    fs::write(&input, rows(24)).unwrap();
+    let purified = |name: &str, threads: &str| {
+        let (output, report) = (folder.path().join(name), folder.path().join(format!("{name}.json")));
+        let run = langevin(&[
+            "purify",
+            "--classifier",
+            HALVES,
+            "--input-shape",
+            "24",
+            "--input",
+            text(&input),
+            "-o",
+            text(&output),
+            "--report",
+            text(&report),
+            "--seed",
+            "1",
+            "--threads",
+            threads,
+        ]);
+        assert_eq!(run.code, 0, "{}", run.stderr);
+        (fs::read_to_string(output).unwrap(), fs::read_to_string(report).unwrap())
+    };
+    let (one, report) = purified("one.csv", "1");
+    assert_eq!(one, purified("three.csv", "3").0);
+    let values = |csv: &str| csv.lines().map(|l| l.split(',').map(|v| v.parse::<f64>().unwrap()).collect::<Vec<_>>()).collect::<Vec<_>>();
+    let (before, after) = (values(&rows(24)), values(&one));
+    assert_eq!(after.iter().map(Vec::len).collect::<Vec<_>>(), [24; 3]);
+    let moved: f64 = before.iter().flatten().zip(after.iter().flatten()).map(|(a, b)| (a - b).abs()).sum::<f64>() / 72.0;
+    assert!(moved > 1e-3 && moved < 1.0, "{moved}");
+    let report: serde_json::Value = serde_json::from_str(&report).unwrap();
+    let items = report["items"].as_array().unwrap();
+    assert_eq!(items.len(), 3);
+    for (item, row) in items.iter().zip(&before) {
+        let class = u64::from(row[12..].iter().sum::<f64>() > row[..12].iter().sum::<f64>());
+        assert_eq!(item["before"]["class"].as_u64(), Some(class));
+        assert!(item["votes"].as_u64() == Some(8) && item["agreement_bound"].as_f64().unwrap() < item["agreement"].as_f64().unwrap());
+    }
+}
+
+#[test]
+fn what_does_not_fit_is_refused_and_nothing_is_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    fs::write(at("rows.csv"), rows(24)).unwrap();
+    fs::write(at("short.csv"), rows(9)).unwrap();
+    fs::write(at("nan.csv"), rows(24).replacen("0.000", "nan", 1)).unwrap();
+    fs::write(at("noise.onnx"), [7u8, 3, 255, 0, 41, 9]).unwrap();
+    fs::create_dir(at("empty")).unwrap();
+    let output = at("out.csv");
+    let (halves, onnx) = (HALVES, at("noise.onnx"));
+    for (classifier, shape, input, words) in [
+        (halves, None, "rows.csv", &["shape of one input"][..]),
+        (halves, Some("24"), "short.csv", &["9", "24"]),
+        (halves, Some("24"), "nan.csv", &["nan"]),
+        (halves, Some("24"), "missing.csv", &["missing.csv"]),
+        (halves, Some("24"), "empty", &["empty"]),
+        (text(&onnx), None, "rows.csv", &["noise.onnx"]),
+        ("model.h5", None, "rows.csv", &["model.h5", "ONNX"]),
+    ] {
+        let input = at(input);
+        let mut args = vec!["purify", "--classifier", classifier, "--input", text(&input), "-o", text(&output)];
+        args.extend(shape.iter().flat_map(|shape| ["--input-shape", shape]));
+        let run = langevin(&args);
+        assert_eq!(run.code, 1, "{args:?}: {}", run.stderr);
+        let said = run.stderr.to_lowercase();
+        assert!(words.iter().all(|word| said.contains(&word.to_lowercase())), "{args:?}: {}", run.stderr);
+        assert!(!output.exists(), "{args:?}");
+    }
+}
