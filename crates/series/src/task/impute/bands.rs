@@ -106,6 +106,9 @@ impl Prediction {
     }
 }
 
+/// Farthest that a quantile lies from zero, in deviations.
+const FARTHEST: f64 = 1e30;
+
 /// Factors on the reach of quantiles, by length of gap: conformal, so that the shares of held-out cells below the quantiles are the levels.
 #[derive(Clone, Debug)]
 pub(super) struct Bands {
@@ -161,7 +164,8 @@ impl Bands {
 
     /// A calibrated quantile.
     pub(super) fn quantile(&self, bin: usize, prediction: &Prediction, level: f64) -> f64 {
-        prediction.reach(level).mul_add(self.factor(bin, level), prediction.median())
+        // A scale beyond all numbers is still no reason to write an infinity.
+        prediction.reach(level).mul_add(self.factor(bin, level), prediction.median()).clamp(-FARTHEST, FARTHEST)
     }
 
     /// The factor at a level, linear between the calibrated ones.
