@@ -12,7 +12,10 @@ use langevin_molecule::{
     Molecule, Point,
     geometry::{BoundsTable, SymmetricRmsd},
     io::{Columns, Entry, without_hydrogens, write_xyz},
-    task::{Conformer, Diffusion, Draw, Generation, Job, Published, Request, Trajectory, denovo::DenovoReport, geodiff::Method, spread},
+    task::{
+        Aim, Conformer, Diffusion, Draw, Generation, Job, Published, Relax, Request, Trajectory, denovo::DenovoReport, geodiff::Method,
+        spread, usual_level,
+    },
 };
 use langevin_nn::Sampler as _;
 use serde::Serialize;
@@ -34,8 +37,6 @@ use writer::{Fields, Format, Writer};
 const MOST: u32 = 100_000;
 /// Conformers that are worked on at once: enough for all threads, few enough for memory.
 const AT_ONCE: u32 = 512;
-/// Steps of minimisation of `--relax bounds`.
-const RELAX_STEPS: usize = 40;
 
 /// Generate 3D conformers of molecules
 ///
@@ -68,19 +69,19 @@ pub(crate) struct Args {
     /// Leave hydrogens out of the output
     #[arg(long)]
     no_h: bool,
-    /// Level of theory whose geometries are wanted [default: the checkpoint's first]
+    /// Level of theory whose geometries are wanted: gfn2, mmff [default: gfn2 for up to nine heavy atoms of C, N, O, F; mmff for others]
     #[arg(long, value_name = "NAME")]
     level: Option<String>,
     /// What to do with centres whose configuration is not given
     #[arg(long, value_enum, default_value = "keep")]
     stereo: Stereo,
-    /// Minimise restraints (learned lengths and angles, planes, contacts, handedness) after sampling [default: bounds; of GeoDiff none]
+    /// What to do with positions after sampling [default: mmff94s at level mmff, else bounds; of GeoDiff none]
     #[arg(long, value_enum)]
-    relax: Option<Relax>,
+    relax: Option<RelaxArg>,
     /// Times that a conformer which fails a check is drawn again [default: 5; of GeoDiff 0]
     #[arg(long, value_name = "N", value_parser = values::whole(0..=1000))]
     retry: Option<u32>,
-    /// Conformers drawn for each but the first, of which the one farthest from those before is kept
+    /// Conformers drawn for each but the first; kept is the lowest that is new, or without energies the one farthest from those before
     #[arg(long, value_name = "N", default_value = "1", value_parser = values::whole(1..=100))]
     candidates: u32,
     /// Strength with which conformers keep apart
@@ -112,13 +113,24 @@ pub(crate) struct Args {
     write: WriteArgs,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum, Serialize)]
-#[serde(rename_all = "lowercase")]
-enum Relax {
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum RelaxArg {
     /// Positions as they are sampled
     None,
-    /// Learned bounds and handedness
+    /// Bring lengths, angles, planes, contacts and handedness within learned bounds
     Bounds,
+    /// That, then go to the nearest minimum of the force field MMFF94s, where it has parameters
+    Mmff94s,
+}
+
+impl From<RelaxArg> for Relax {
+    fn from(relax: RelaxArg) -> Self {
+        match relax {
+            RelaxArg::None => Self::None,
+            RelaxArg::Bounds => Self::Bounds,
+            RelaxArg::Mmff94s => Self::Mmff94s,
+        }
+    }
 }
 
 /// Effective settings: what, with the molecule's string, decides the bytes of its conformers.
@@ -129,11 +141,13 @@ struct Effective {
     checkpoint_hash: String,
     seed: u64,
     n: u32,
-    level: String,
+    /// Level of theory; none is chosen molecule by molecule.
+    level: Option<String>,
     /// Solver, grid and steps; of GeoDiff's own sampler the steps.
     sampling: serde_json::Value,
     network_evaluations: usize,
-    relax: Relax,
+    /// As the level.
+    relax: Option<Relax>,
     retry: u32,
     stereo: Stereo,
     diversity: f64,
@@ -153,6 +167,7 @@ struct Run<'a> {
     bounds: &'a BoundsTable,
     request: &'a Request,
     effective: &'a Effective,
+    levels: &'a [String],
     workers: langevin_engine::Workers,
     cancel: langevin_engine::Cancel,
     trajectory: Trajectory,
@@ -201,9 +216,9 @@ pub(super) fn run(args: &Args, settings: &Settings) -> Result<(), Failure> {
             let sampling = args.sampling.chosen(&model.config.sampling)?;
             let run = model.run(&sampling)?;
             settings.explain(&run.explain());
-            let level = level(args.level.as_deref(), &model.config.levels)?;
-            let draw = Diffusion { model, run: &run, level };
-            let told = Told { level: model.config.levels[level].clone(), sampling: to_json(&sampling)?, relax: Relax::Bounds, retry: 5 };
+            known(args.level.as_deref(), &model.config.levels)?;
+            let draw = Diffusion { model, run: &run };
+            let told = Told { levels: &model.config.levels, sampling: to_json(&sampling)?, relax: None, retry: 5 };
             drive(args, settings, &draw, model.bounds(), &checkpoint, told, (seed, held, format, source, cancel, device))
         }
         Opened::GeoDiff(model) => {
@@ -218,30 +233,33 @@ pub(super) fn run(args: &Args, settings: &Settings) -> Result<(), Failure> {
             let steps = args.sampling.steps.map_or_else(|| model.steps(), |n| n as usize);
             let draw = Published { model, method, steps };
             let sampling = serde_json::json!({ "method": args.sampling.solver.as_deref().unwrap_or("langevin"), "steps": steps });
-            let told = Told { level: String::new(), sampling, relax: Relax::None, retry: 0 };
+            let told = Told { levels: &[], sampling, relax: Some(Relax::None), retry: 0 };
             drive(args, settings, &draw, &BoundsTable::default(), &checkpoint, told, (seed, held, format, source, cancel, device))
         }
     }
 }
 
 /// What a kind of model says of a run.
-struct Told {
-    level: String,
+struct Told<'a> {
+    levels: &'a [String],
     sampling: serde_json::Value,
-    /// What is done when the user does not say.
-    relax: Relax,
+    /// What is done when the user does not say; none is chosen molecule by molecule.
+    relax: Option<Relax>,
     retry: u32,
 }
 
 /// What was read off the command line: seed, atoms to hold, form of the output, molecules, interruption, device.
 type Given = (u64, Option<(Vec<usize>, Vec<Point>)>, Format, Source, langevin_engine::Cancel, burn::tensor::Device);
 
-/// Number of a level of theory.
-fn level(name: Option<&str>, levels: &[String]) -> Result<usize, Failure> {
-    let Some(name) = name else { return Ok(0) };
-    levels.iter().position(|level| level == name).ok_or_else(|| {
-        Failure::usage("level", format!("the checkpoint knows no level '{name}'")).help(format!("its levels are: {}", levels.join(", ")))
-    })
+/// Refuses a level of theory that the checkpoint does not know.
+fn known(name: Option<&str>, levels: &[String]) -> Result<(), Failure> {
+    match name {
+        Some(name) if levels.iter().all(|level| level != name) => {
+            let said = format!("the checkpoint knows no level '{name}'");
+            Err(Failure::usage("level", said).help(format!("its levels are: {}", levels.join(", "))))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn to_json(value: &impl Serialize) -> Result<serde_json::Value, Failure> {
@@ -254,16 +272,13 @@ fn drive(
     model: &dyn Draw,
     bounds: &BoundsTable,
     checkpoint: &Checkpoint,
-    told: Told,
+    told: Told<'_>,
     (seed, held, format, mut source, cancel, device): Given,
 ) -> Result<(), Failure> {
-    let relax = args.relax.unwrap_or(told.relax);
     let request = Request {
         n: args.n.unwrap_or(if args.denovo.de_novo.is_some() { 1 } else { 10 }),
         seed,
         retry: args.retry.unwrap_or(told.retry),
-        relax: if relax == Relax::Bounds { RELAX_STEPS } else { 0 },
-        guided: relax == Relax::Bounds,
         diversity: args.diversity,
         candidates: args.candidates,
     };
@@ -273,10 +288,10 @@ fn drive(
         checkpoint_hash: checkpoint.hash.clone(),
         seed,
         n: request.n,
-        level: told.level,
+        level: args.level.clone(),
         sampling: told.sampling,
         network_evaluations: model.evaluations(),
-        relax,
+        relax: args.relax.map(Relax::from).or(told.relax),
         retry: request.retry,
         stereo: args.stereo,
         diversity: args.diversity,
@@ -306,8 +321,8 @@ fn drive(
         return Ok(());
     }
     let started = std::time::Instant::now();
-    let all =
-        Run { args, settings, model, bounds, request: &request, effective: &effective, workers, cancel, trajectory: Trajectory::default() };
+    let (levels, trajectory) = (told.levels, Trajectory::default());
+    let all = Run { args, settings, model, bounds, request: &request, effective: &effective, levels, workers, cancel, trajectory };
     let mut writer = Writer::start(&args.output, format)?;
     all.stream(&source, rows, &mut writer, &mut tally)?;
     // A part of a short file may be empty; the whole may not.
@@ -368,8 +383,9 @@ impl Run<'_> {
                 None => Ok(None),
                 Some((atoms, positions)) => source::held_of(&item.molecule, atoms, positions).map(Some),
             };
-            let job =
-                held.and_then(|held| Job::new(&item.text, item.molecule.clone(), self.bounds, held.as_ref()).map_err(|e| e.to_string()));
+            let aim = self.aim(&item.molecule);
+            let job = held
+                .and_then(|held| Job::new(&item.text, item.molecule.clone(), self.bounds, held.as_ref(), aim).map_err(|e| e.to_string()));
             match job {
                 Ok(job) => {
                     jobs.push(job);
@@ -399,13 +415,28 @@ impl Run<'_> {
             let conformers = of_jobs[k].lock().ok()?.take()?;
             Some(spread(&jobs[k], self.args.candidates as usize, conformers))
         });
-        for (item, conformers) in told.iter().zip(kept) {
-            self.write(item, conformers.unwrap_or_default(), writer, tally)?;
+        for ((item, job), conformers) in told.iter().zip(&jobs).zip(kept) {
+            self.write(item, job.has_field(), conformers.unwrap_or_default(), writer, tally)?;
         }
         Ok(())
     }
 
-    fn write(&self, item: &Item, conformers: Vec<Conformer>, writer: &mut Writer, tally: &mut Tally) -> Result<(), Failure> {
+    /// The geometries that are wanted of a molecule. A minimum of MMFF94s is what the level of that name means.
+    fn aim(&self, molecule: &Molecule) -> Aim {
+        let wanted = self.effective.level.as_deref().unwrap_or_else(|| usual_level(molecule));
+        let level = self.levels.iter().position(|level| level == wanted).unwrap_or(0);
+        let usual = if self.levels.get(level).is_some_and(|level| level == "mmff") { Relax::Mmff94s } else { Relax::Bounds };
+        Aim { level, relax: self.effective.relax.unwrap_or(usual) }
+    }
+
+    fn write(
+        &self,
+        item: &Item,
+        has_field: bool,
+        conformers: Vec<Conformer>,
+        writer: &mut Writer,
+        tally: &mut Tally,
+    ) -> Result<(), Failure> {
         if tally.molecules == 0
             && let Some(path) = &self.args.trajectory
         {
@@ -421,10 +452,11 @@ impl Run<'_> {
             None => conformers,
         };
         let mut order: Vec<usize> = (0..kept.len()).collect();
-        order.sort_by(|&a, &b| kept[a].strain.total_cmp(&kept[b].strain));
+        order.sort_by(|&a, &b| kept[a].energy.total_cmp(&kept[b].energy));
         let mut rank = vec![0; kept.len()];
         order.iter().enumerate().for_each(|(place, &k)| rank[k] = place + 1);
         let weight = 1.0 / kept.len().max(1) as f64;
+        let aim = self.aim(&item.molecule);
         for (conformer, rank) in kept.iter().zip(rank) {
             tally.conformers += 1;
             tally.valid += usize::from(conformer.validity.valid());
@@ -436,7 +468,10 @@ impl Run<'_> {
                 isomer: item.isomer.clone(),
                 conf: conformer.index,
                 rank,
-                energy: conformer.strain,
+                energy: conformer.energy,
+                energy_unit: if has_field { "kcal/mol" } else { "arbitrary" },
+                level: self.levels.get(aim.level).cloned().unwrap_or_default(),
+                relax: conformer.relax,
                 weight,
                 seed: self.request.seed,
                 model: self.effective.checkpoint.clone(),

@@ -2,101 +2,26 @@
 
 use std::ops::{ControlFlow, Range};
 
-use langevin_core::{Philox, recipe::Run};
+use langevin_core::Philox;
 use langevin_nn::Sampler;
 
 use super::{
-    conformer::{Conformers, MICRO_BATCH, Walk},
-    geodiff::{self, GeoDiff, Method},
+    aim::{Aim, Relax},
+    conformer::MICRO_BATCH,
+    draw::{Draw, Subject},
     steer::{Held, Steer, Trajectory},
 };
 use crate::{
     Bond, Centre, DoubleBond, Error, Molecule, Point, Result,
     features::Features,
-    geometry::{BoundsTable, Checker, Restraints, Validity, pack},
+    geometry::{BoundsTable, Checker, ForceField, Restraints, Validity, pack},
 };
 
 /// Step along the gradient of restraints on the way, in angstrom^2 per unit of their energy.
 const PULL: f64 = 0.002;
-
-/// A model with its way of sampling: what makes positions of one fragment.
-pub trait Draw: Sync {
-    /// Network evaluations of a conformer.
-    fn evaluations(&self) -> usize;
-
-    /// Conformers `samples` (a whole micro-batch) of a molecule of at least two atoms, positions in angstrom.
-    ///
-    /// # Errors
-    /// What the model or the core refuses.
-    fn draw(
-        &self,
-        molecule: &Molecule,
-        features: &Features,
-        samples: Range<u32>,
-        noise: Philox,
-        steer: Steer<'_>,
-        observe: &dyn Fn() -> ControlFlow<()>,
-    ) -> Result<ControlFlow<(), Vec<Vec<Point>>>>;
-}
-
-/// The conformer model along a run, at a level of theory (a number of its config's).
-#[derive(Debug)]
-pub struct Diffusion<'a> {
-    /// The model.
-    pub model: &'a Conformers,
-    /// The run.
-    pub run: &'a Run,
-    /// The level of theory.
-    pub level: usize,
-}
-
-impl Draw for Diffusion<'_> {
-    fn evaluations(&self) -> usize {
-        self.run.nfe()
-    }
-
-    fn draw(
-        &self,
-        _molecule: &Molecule,
-        features: &Features,
-        samples: Range<u32>,
-        noise: Philox,
-        steer: Steer<'_>,
-        observe: &dyn Fn() -> ControlFlow<()>,
-    ) -> Result<ControlFlow<(), Vec<Vec<Point>>>> {
-        self.model.sample(features, samples, Walk { run: self.run, level: self.level, steer }, noise, observe)
-    }
-}
-
-/// GeoDiff by one of its samplers. It takes no steering.
-#[derive(Debug)]
-pub struct Published<'a> {
-    /// The model.
-    pub model: &'a GeoDiff,
-    /// Langevin dynamics, or a solver.
-    pub method: Method,
-    /// Steps.
-    pub steps: usize,
-}
-
-impl Draw for Published<'_> {
-    fn evaluations(&self) -> usize {
-        self.steps
-    }
-
-    fn draw(
-        &self,
-        molecule: &Molecule,
-        _features: &Features,
-        samples: Range<u32>,
-        noise: Philox,
-        _steer: Steer<'_>,
-        observe: &dyn Fn() -> ControlFlow<()>,
-    ) -> Result<ControlFlow<(), Vec<Vec<Point>>>> {
-        let requests: Vec<_> = samples.map(|sample| geodiff::Request { molecule, noise, sample }).collect();
-        self.model.sample(&requests, self.method, self.steps, observe)
-    }
-}
+/// Most steps of minimisation of restraints, and of the force field.
+const BOUNDS_STEPS: usize = 40;
+const FIELD_STEPS: usize = 250;
 
 /// How to make conformers.
 #[derive(Clone, Debug, PartialEq)]
@@ -107,10 +32,6 @@ pub struct Request {
     pub seed: u64,
     /// Times that a conformer which fails a check is drawn again.
     pub retry: u32,
-    /// Steps of minimisation of restraints after sampling; 0 is none.
-    pub relax: usize,
-    /// Whether restraints pull on the last estimates.
-    pub guided: bool,
     /// Strength with which conformers keep apart.
     pub diversity: f64,
     /// Conformers drawn for each but the first, of which [`spread`](super::spread()) keeps one; 1 keeps all.
@@ -124,6 +45,7 @@ pub struct Job {
     pub molecule: Molecule,
     /// Its noise: molecules given by the same string have the same conformers, wherever they stand.
     key: u64,
+    aim: Aim,
     fragments: Vec<Fragment>,
 }
 
@@ -134,6 +56,7 @@ struct Fragment {
     molecule: Molecule,
     features: Features,
     restraints: Restraints,
+    field: Option<ForceField>,
     held: Option<Held>,
 }
 
@@ -142,7 +65,7 @@ impl Job {
     ///
     /// # Errors
     /// A molecule without atoms, or held atoms that are not there or all in different fragments.
-    pub fn new(text: &str, molecule: Molecule, table: &BoundsTable, held: Option<&Held>) -> Result<Self> {
+    pub fn new(text: &str, molecule: Molecule, table: &BoundsTable, held: Option<&Held>, aim: Aim) -> Result<Self> {
         let refuse = |reason: String| Err(Error::Geometry { reason });
         if molecule.atoms.is_empty() {
             return refuse("a molecule without atoms has no conformers".to_owned());
@@ -160,12 +83,18 @@ impl Job {
             Fragment {
                 features: Features::new(&part),
                 restraints: Restraints::new(&part, table),
+                field: (aim.relax == Relax::Mmff94s).then(|| ForceField::new(&part)).flatten(),
                 held: held.cloned(),
                 molecule: part,
                 atoms,
             }
         });
-        Ok(Self { key: hash(text), fragments: fragments.collect(), molecule })
+        Ok(Self { key: hash(text), aim, fragments: fragments.collect(), molecule })
+    }
+
+    /// Whether energies of its conformers are those of MMFF94s, in kcal/mol; else they measure restraints that are not met.
+    pub fn has_field(&self) -> bool {
+        self.fragments.iter().all(|fragment| fragment.field.is_some() || fragment.atoms.len() == 1)
     }
 }
 
@@ -203,18 +132,22 @@ pub struct Conformer {
     pub positions: Vec<Point>,
     /// What the checks found.
     pub validity: Validity,
-    /// Energy of the restraints that are left: a measure of strain, in arbitrary units.
-    pub strain: f64,
+    /// Sum of its fragments' energies by MMFF94s in kcal/mol where the job [has](Job::has_field) that force field; else the energy of the
+    /// restraints that are left, a measure of strain in arbitrary units.
+    pub energy: f64,
+    /// What was done to all of its fragments.
+    pub relax: Relax,
     /// Times it was drawn.
     pub draws: u32,
 }
 
 /// One conformer of one fragment after its checks.
 #[derive(Clone, Debug)]
-struct Drawn {
+pub struct Drawn {
     positions: Vec<Point>,
     validity: Validity,
-    strain: f64,
+    energy: f64,
+    relax: Relax,
 }
 
 /// Jobs bound to a model: the engine's sampler. Rows are conformers, every molecule's a whole number of micro-batches.
@@ -269,7 +202,7 @@ impl<'a> Generation<'a> {
         if fragment.atoms.len() == 1 {
             let positions = vec![[0.0; 3]];
             let validity = Checker::new(&fragment.molecule).check(&positions);
-            let drawn = Drawn { positions, validity, strain: 0.0 };
+            let drawn = Drawn { positions, validity, energy: 0.0, relax: job.aim.relax };
             return Ok(ControlFlow::Continue(samples.map(|_| (drawn.clone(), 1)).collect()));
         }
         let checker = Checker::new(&fragment.molecule);
@@ -278,18 +211,19 @@ impl<'a> Generation<'a> {
             let words = Philox::new(self.request.seed).words([job.key as u32, (job.key >> 32) as u32, number, attempt]);
             let noise = Philox::new(u64::from(words[0]) << 32 | u64::from(words[1]));
             let steer = Steer {
-                restraints: self.request.guided.then_some((&fragment.restraints, PULL)),
+                restraints: (job.aim.relax != Relax::None).then_some((&fragment.restraints, PULL)),
                 diversity: self.request.diversity,
                 held: fragment.held.as_ref(),
                 trajectory: trajectory.filter(|_| attempt == 0),
             };
-            let found = self.model.draw(&fragment.molecule, &fragment.features, samples.clone(), noise, steer, observe)?;
+            let subject = Subject { molecule: &fragment.molecule, features: &fragment.features, level: job.aim.level };
+            let found = self.model.draw(subject, samples.clone(), noise, steer, observe)?;
             let ControlFlow::Continue(found) = found else { return Ok(ControlFlow::Break(())) };
             for (slot, positions) in best.iter_mut().zip(found) {
                 if slot.as_ref().is_some_and(|(drawn, _)| drawn.validity.valid()) {
                     continue;
                 }
-                let drawn = self.checked(fragment, &checker, positions);
+                let drawn = checked(job, fragment, &checker, positions);
                 let better = slot.as_ref().is_none_or(|(held, _)| passed(&drawn.validity) > passed(&held.validity));
                 if better {
                     *slot = Some((drawn, attempt + 1));
@@ -303,20 +237,33 @@ impl<'a> Generation<'a> {
         }
         Ok(ControlFlow::Continue(best.into_iter().map(|slot| slot.expect("the first attempt fills every slot")).collect()))
     }
+}
 
-    fn checked(&self, fragment: &Fragment, checker: &Checker<'_>, mut positions: Vec<Point>) -> Drawn {
-        // Held atoms stay to the last digit, so nothing is moved beside them.
-        let strain = if self.request.relax > 0 && fragment.held.is_none() {
-            fragment.restraints.minimise(&mut positions, self.request.relax)
-        } else {
-            fragment.restraints.energy(&positions)
-        };
-        Drawn { validity: checker.check(&positions), strain, positions }
+/// Positions of a fragment, relaxed as its job wants and checked.
+fn checked(job: &Job, fragment: &Fragment, checker: &Checker<'_>, mut positions: Vec<Point>) -> Drawn {
+    // Held atoms stay to the last digit, so nothing is moved beside them.
+    let relax = if fragment.held.is_some() { Relax::None } else { job.aim.relax };
+    let field = if job.has_field() { fragment.field.as_ref() } else { None };
+    let strain = match relax {
+        Relax::None => fragment.restraints.energy(&positions),
+        Relax::Bounds | Relax::Mmff94s => fragment.restraints.minimise(&mut positions, BOUNDS_STEPS),
+    };
+    if let (Relax::Mmff94s, Some(field)) = (relax, field) {
+        let mut lower = positions.clone();
+        let energy = field.minimise(&mut lower, FIELD_STEPS);
+        let validity = checker.check(&lower);
+        // A strained centre may turn over on its way down.
+        if energy.is_finite() && validity.valid() {
+            return Drawn { positions: lower, validity, energy, relax };
+        }
     }
+    let energy = field.map_or(strain, |field| field.energy(&positions));
+    let relax = if relax == Relax::Mmff94s { Relax::Bounds } else { relax };
+    Drawn { validity: checker.check(&positions), energy, relax, positions }
 }
 
 impl Sampler for Generation<'_> {
-    type Raw = Result<Vec<(Vec<Point>, Validity, f64, u32)>>;
+    type Raw = Result<Vec<(Drawn, u32)>>;
     type Item = Option<Result<Conformer>>;
 
     fn micro_batch(&self) -> u32 {
@@ -335,9 +282,9 @@ impl Sampler for Generation<'_> {
             match self.draw(job, number, samples.clone(), observe) {
                 Ok(ControlFlow::Break(())) => return ControlFlow::Break(()),
                 Ok(ControlFlow::Continue(drawn)) => {
-                    for (row, (drawn, draws)) in of_rows.iter_mut().zip(drawn) {
+                    for (row, drawn) in of_rows.iter_mut().zip(drawn) {
                         if let Ok(parts) = row {
-                            parts.push((drawn.positions, drawn.validity, drawn.strain, draws));
+                            parts.push(drawn);
                         }
                     }
                 }
@@ -358,14 +305,16 @@ impl Sampler for Generation<'_> {
         }
         Some(raw.map(|parts| {
             let whole = &self.jobs[job];
-            let (strain, draws) = parts.iter().fold((0.0, 0), |(strain, draws), part| (strain + part.2, draws.max(part.3)));
+            let energy = parts.iter().map(|(drawn, _)| drawn.energy).sum();
+            let draws = parts.iter().map(|(_, draws)| *draws).max().unwrap_or(0);
+            let relax = parts.iter().map(|(drawn, _)| drawn.relax).min().unwrap_or(whole.aim.relax);
             let mut positions = vec![[0.0; 3]; whole.molecule.atoms.len()];
-            for (fragment, part) in whole.fragments.iter().zip(&parts) {
-                fragment.atoms.iter().zip(&part.0).for_each(|(&a, &p)| positions[a] = p);
+            for (fragment, (drawn, _)) in whole.fragments.iter().zip(&parts) {
+                fragment.atoms.iter().zip(&drawn.positions).for_each(|(&a, &p)| positions[a] = p);
             }
             pack(&whole.molecule, &mut positions);
             let validity = Checker::new(&whole.molecule).check(&positions);
-            Conformer { job, index, validity, positions, strain, draws }
+            Conformer { job, index, validity, positions, energy, relax, draws }
         }))
     }
 }

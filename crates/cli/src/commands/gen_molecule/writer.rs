@@ -8,6 +8,7 @@ use std::{
 use langevin_molecule::{
     Molecule, Point,
     io::{Sink, write_sdf, write_xyz},
+    task::Relax,
 };
 use serde::Serialize;
 
@@ -63,14 +64,21 @@ pub(crate) struct Fields {
     pub(crate) isomer: Option<String>,
     /// Number of the conformer, counted from 0.
     pub(crate) conf: u32,
-    /// Place in the order of strain, counted from 1.
+    /// Place in the order of energies, counted from 1.
     pub(crate) rank: usize,
-    /// Energy of the restraints left: a measure of strain in arbitrary units, not of quantum chemistry.
+    /// By MMFF94s in kcal/mol; elsewhere the energy of the restraints left, a measure of strain in arbitrary units.
     pub(crate) energy: f64,
+    /// Which of the two.
+    pub(crate) energy_unit: &'static str,
     /// Share of the ensemble: conformers are drawn by weight, so all are equal.
     pub(crate) weight: f64,
     pub(crate) seed: u64,
     pub(crate) model: String,
+    /// Level of theory whose geometries were asked for; empty for a model that knows none.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub(crate) level: String,
+    /// What was done to sampled positions.
+    pub(crate) relax: Relax,
     pub(crate) valid: bool,
     pub(crate) stereo_ok: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -92,12 +100,15 @@ impl Fields {
             ("conf", self.conf.to_string()),
             ("rank", self.rank.to_string()),
             ("energy", format!("{:.4}", self.energy)),
+            ("energy_unit", self.energy_unit.to_owned()),
             ("weight", format!("{:.6}", self.weight)),
             ("seed", self.seed.to_string()),
             ("model", self.model.clone()),
-            ("valid", self.valid.to_string()),
-            ("stereo_ok", self.stereo_ok.to_string()),
         ]);
+        if !self.level.is_empty() {
+            fields.push(("level", self.level.clone()));
+        }
+        fields.extend([("relax", self.relax.to_string()), ("valid", self.valid.to_string()), ("stereo_ok", self.stereo_ok.to_string())]);
         if let Some(problem) = &self.problem {
             fields.push(("problem", problem.clone()));
         }
@@ -120,7 +131,8 @@ impl std::fmt::Debug for Writer {
 }
 
 /// Header of a CSV file.
-pub(crate) const CSV_HEADER: &str = "smiles,name,conf,rank,energy,weight,seed,model,valid,stereo_ok,atoms,positions\n";
+pub(crate) const CSV_HEADER: &str =
+    "smiles,name,conf,rank,energy,energy_unit,weight,seed,model,level,relax,valid,stereo_ok,atoms,positions\n";
 
 impl Writer {
     /// Starts a claimed output.
@@ -176,9 +188,12 @@ impl Writer {
                     fields.conf.to_string(),
                     fields.rank.to_string(),
                     format!("{:.4}", fields.energy),
+                    fields.energy_unit.to_owned(),
                     format!("{:.6}", fields.weight),
                     fields.seed.to_string(),
                     quoted(&fields.model),
+                    quoted(&fields.level),
+                    fields.relax.to_string(),
                     fields.valid.to_string(),
                     fields.stereo_ok.to_string(),
                     atoms.join(" "),
