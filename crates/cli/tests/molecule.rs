@@ -8,6 +8,7 @@ use std::{collections::BTreeMap, fs, path::Path};
 use langevin_molecule::{
     Molecule,
     chem::stereo,
+    geometry::ForceField,
     io::{SdfReader, SdfRecord},
 };
 use support::langevin;
@@ -167,6 +168,33 @@ fn forms_isomers_and_flags() {
         let run = langevin(&[&["gen", "molecule", "CCO"][..], wrong].concat());
         assert_eq!(run.code, 2, "{wrong:?}: {}", run.stderr);
     }
+}
+
+#[test]
+fn the_level_is_the_molecules_unless_it_is_given() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let at = |name: &str| folder.path().join(name).to_str().expect("text").to_owned();
+    // A small molecule, one at minima of MMFF94s, and one with an element that MMFF94s does not know.
+    let strings = ["CCO", "CC(=O)Oc1ccccc1C(=O)O", "OB(O)c1ccccc1"];
+    let made = |flags: &[&str], name: &str| {
+        let run = langevin(&[&["gen", "molecule", "-n", "2", "--steps", "12", "-o", &at(name)][..], &strings, flags].concat());
+        assert!(run.code == 0, "{}", run.stderr);
+        records(at(name).as_ref())
+    };
+    let told = |record: &SdfRecord| ["level", "relax", "energy_unit"].map(|name| record.field(name).expect("is told").to_owned());
+    let usual = made(&[], "usual.sdf");
+    let of_strings: Vec<_> = usual.iter().step_by(2).map(told).collect();
+    assert_eq!(of_strings, [["gfn2", "bounds", "arbitrary"], ["mmff", "mmff94s", "kcal/mol"], ["mmff", "bounds", "arbitrary"]]);
+    let molecule = Molecule::from_smiles(strings[1]).expect("aspirin");
+    let field = ForceField::new(&molecule).expect("it has parameters");
+    for record in &usual[2..4] {
+        let energy: f64 = record.field("energy").expect("is told").parse().expect("a number");
+        let mut positions = record.positions.clone();
+        assert!((field.energy(&positions) - energy).abs() < 0.01, "the energy is that of the positions");
+        assert!(energy - field.minimise(&mut positions, 500) < 1.0, "the positions are near a minimum");
+    }
+    let given = made(&["--level", "gfn2", "--relax", "none"], "given.sdf");
+    assert!(given.iter().all(|record| told(record) == ["gfn2", "none", "arbitrary"]));
 }
 
 #[test]
