@@ -82,8 +82,9 @@ pub(crate) struct Args {
     #[arg(long, value_name = "N", value_parser = values::whole(0..=1000))]
     retry: Option<u32>,
     /// Conformers drawn for each but the first; kept is the lowest that is new, or without energies the one farthest from those before
-    #[arg(long, value_name = "N", default_value = "1", value_parser = values::whole(1..=100))]
-    candidates: u32,
+    /// [default: 2 with energies, else 1]
+    #[arg(long, value_name = "N", value_parser = values::whole(1..=100))]
+    candidates: Option<u32>,
     /// Strength with which conformers keep apart
     #[arg(long, value_name = "W", default_value = "0", value_parser = values::number(0.0..=10.0))]
     diversity: f64,
@@ -151,7 +152,7 @@ struct Effective {
     retry: u32,
     stereo: Stereo,
     diversity: f64,
-    candidates: u32,
+    candidates: Option<u32>,
     max_rmsd_dup: Option<f64>,
     no_h: bool,
     held: Option<(Vec<usize>, Vec<Point>)>,
@@ -413,7 +414,7 @@ impl Run<'_> {
         let of_jobs: Vec<_> = of_jobs.into_iter().map(|conformers| std::sync::Mutex::new(Some(conformers))).collect();
         let kept = self.workers.map(jobs.len(), |k| {
             let conformers = of_jobs[k].lock().ok()?.take()?;
-            Some(spread(&jobs[k], self.args.candidates as usize, conformers))
+            Some(spread(&jobs[k], self.request.candidates(&jobs[k]) as usize, conformers))
         });
         for ((item, job), conformers) in told.iter().zip(&jobs).zip(kept) {
             self.write(item, job.has_field(), conformers.unwrap_or_default(), writer, tally)?;

@@ -34,8 +34,16 @@ pub struct Request {
     pub retry: u32,
     /// Strength with which conformers keep apart.
     pub diversity: f64,
-    /// Conformers drawn for each but the first, of which [`spread`](super::spread()) keeps one; 1 keeps all.
-    pub candidates: u32,
+    /// Conformers drawn for each but the first, of which [`spread`](super::spread()) keeps one; 1 keeps all. `None` draws two where energies
+    /// tell the better one, else one.
+    pub candidates: Option<u32>,
+}
+
+impl Request {
+    /// Conformers drawn for each but the first of a job.
+    pub fn candidates(&self, job: &Job) -> u32 {
+        self.candidates.unwrap_or(if job.has_field() { 2 } else { 1 })
+    }
 }
 
 /// One molecule to make conformers of.
@@ -155,6 +163,8 @@ pub struct Generation<'a> {
     model: &'a dyn Draw,
     request: &'a Request,
     jobs: &'a [Job],
+    /// First row of each job, and the end.
+    starts: Vec<u32>,
     trajectory: Option<&'a Trajectory>,
 }
 
@@ -166,27 +176,24 @@ impl std::fmt::Debug for Generation<'_> {
 
 impl<'a> Generation<'a> {
     /// Binds jobs to a model. Estimates of the first conformer go to `trajectory`.
-    pub const fn new(model: &'a dyn Draw, request: &'a Request, jobs: &'a [Job], trajectory: Option<&'a Trajectory>) -> Self {
-        Self { model, request, jobs, trajectory }
+    pub fn new(model: &'a dyn Draw, request: &'a Request, jobs: &'a [Job], trajectory: Option<&'a Trajectory>) -> Self {
+        let mut starts = vec![0];
+        for job in jobs {
+            let rows = drawn(request, job).div_ceil(MICRO_BATCH) * MICRO_BATCH;
+            starts.push(starts[starts.len() - 1] + rows);
+        }
+        Self { model, request, jobs, starts, trajectory }
     }
 
     /// Rows of the engine's batch: those of all jobs.
     pub fn rows(&self) -> Range<u32> {
-        0..self.jobs.len() as u32 * self.rows_of_one()
-    }
-
-    /// Conformers that are drawn of a job: the first, and candidates for each other.
-    fn drawn(&self) -> u32 {
-        1 + self.request.n.saturating_sub(1).saturating_mul(self.request.candidates)
-    }
-
-    fn rows_of_one(&self) -> u32 {
-        self.drawn().div_ceil(MICRO_BATCH) * MICRO_BATCH
+        0..self.starts[self.jobs.len()]
     }
 
     /// Job and conformer of a row.
     fn place(&self, row: u32) -> (usize, u32) {
-        ((row / self.rows_of_one()) as usize, row % self.rows_of_one())
+        let job = self.starts.partition_point(|&start| start <= row) - 1;
+        (job, row - self.starts[job])
     }
 
     /// Conformers of one fragment, with the number of draws of each.
@@ -230,13 +237,18 @@ impl<'a> Generation<'a> {
                 }
             }
             // Rows beyond the wanted ones do not ask for another draw.
-            let wanted = samples.clone().zip(&best).filter(|(sample, _)| *sample < self.drawn());
+            let wanted = samples.clone().zip(&best).filter(|(sample, _)| *sample < drawn(self.request, job));
             if wanted.filter_map(|(_, slot)| slot.as_ref()).all(|(drawn, _)| drawn.validity.valid()) {
                 break;
             }
         }
         Ok(ControlFlow::Continue(best.into_iter().map(|slot| slot.expect("the first attempt fills every slot")).collect()))
     }
+}
+
+/// Conformers that are drawn of a job: the first, and candidates for each other.
+fn drawn(request: &Request, job: &Job) -> u32 {
+    1 + request.n.saturating_sub(1).saturating_mul(request.candidates(job))
 }
 
 /// Positions of a fragment, relaxed as its job wants and checked.
@@ -275,7 +287,7 @@ impl Sampler for Generation<'_> {
         let job = &self.jobs[job];
         let samples = first..first + rows.len() as u32;
         let mut of_rows: Vec<Self::Raw> = samples.clone().map(|_| Ok(Vec::new())).collect();
-        if first >= self.drawn() {
+        if first >= drawn(self.request, job) {
             return ControlFlow::Continue(of_rows);
         }
         for number in 0..job.fragments.len() as u32 {
@@ -300,11 +312,11 @@ impl Sampler for Generation<'_> {
 
     fn finish(&self, row: u32, raw: Self::Raw) -> Self::Item {
         let (job, index) = self.place(row);
-        if index >= self.drawn() {
+        let whole = &self.jobs[job];
+        if index >= drawn(self.request, whole) {
             return None;
         }
         Some(raw.map(|parts| {
-            let whole = &self.jobs[job];
             let energy = parts.iter().map(|(drawn, _)| drawn.energy).sum();
             let draws = parts.iter().map(|(_, draws)| *draws).max().unwrap_or(0);
             let relax = parts.iter().map(|(drawn, _)| drawn.relax).min().unwrap_or(whole.aim.relax);

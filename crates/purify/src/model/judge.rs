@@ -17,12 +17,16 @@ use langevin_nn::{
 const STRIDE: usize = 4;
 /// Loudness below which a clip is not scaled up further.
 const QUIET: f64 = 1e-4;
+/// Loudness that stands for one in a classifier that does not scale: about that of speech.
+const USUAL: f64 = 0.1;
 
-/// A convolutional network on raw samples, scaled to equal loudness.
+/// A convolutional network on raw samples. The first of every three scales clips to equal loudness, as some users' classifiers do and others do not.
 #[derive(Module, Debug)]
 pub struct ClipJudge {
     layers: Vec<Conv1d>,
     output: Linear,
+    #[module(skip)]
+    scaled: bool,
 }
 
 impl ClipJudge {
@@ -41,14 +45,18 @@ impl ClipJudge {
             conv(init, 2 * width, 2 * width, 3),
             conv(init, 2 * width, 4 * width, 3),
         ];
-        Self { layers, output: init.linear(4 * width, classes, 1.0) }
+        Self { layers, output: init.linear(4 * width, classes, 1.0), scaled: number.is_multiple_of(3) }
     }
 
     /// Logits `[B, classes]` of clips `[B, samples]`.
     pub fn logits(&self, x: Tensor<2>) -> Tensor<2> {
         let [batch, samples] = x.dims();
-        let loudness = x.clone().square().mean_dim(1).add_scalar(QUIET * QUIET).sqrt();
-        let x = x / loudness;
+        let x = if self.scaled {
+            let loudness = x.clone().square().mean_dim(1).add_scalar(QUIET * QUIET).sqrt();
+            x / loudness
+        } else {
+            x.div_scalar(USUAL)
+        };
         let steps = samples.div_ceil(STRIDE);
         let x = if samples == steps * STRIDE { x } else { x.pad([(0, 0), (0, steps * STRIDE - samples)], PadMode::Constant(0.0)) };
         // A stride of 4 over samples is a stride of 1 over groups of 4.
