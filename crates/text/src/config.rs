@@ -3,6 +3,7 @@
 mod process;
 
 use langevin_core::process::categorical::Chain;
+use langevin_nn::fused::Precision;
 use serde::{Deserialize, Serialize};
 
 pub use self::process::{ChainSpec, KernelSpec, ProcessSpec, RateSpec, ReverseSpec};
@@ -94,6 +95,8 @@ pub struct Sampling {
     pub remask: Remask,
     /// Probability of that in one step.
     pub remask_share: f64,
+    /// Precision of the network's large matrix products. Likelihoods, and lengths that are chosen by them, are at f32 always.
+    pub precision: Precision,
 }
 
 /// Which hidden tokens appear first.
@@ -135,6 +138,7 @@ impl Default for Sampling {
             guidance: 1.0,
             remask: Remask::None,
             remask_share: 0.02,
+            precision: Precision::Bfloat16,
         }
     }
 }

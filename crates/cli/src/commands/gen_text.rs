@@ -8,6 +8,7 @@ mod writer;
 use std::{ops::ControlFlow, path::PathBuf};
 
 use langevin_engine::{Cancel, Checkpoint, Shard, sample, shard::Manifest};
+use langevin_nn::fused::Precision;
 use langevin_text::{
     Tokenizer,
     config::{Order, Remask, Sampling},
@@ -104,6 +105,17 @@ struct MethodArgs {
     /// Probability of that in a step [default: the checkpoint's]
     #[arg(long, value_name = "P", value_parser = values::number(0.0..=0.99))]
     remask_share: Option<f64>,
+    /// Precision of large matrix products, on processors with matrix tiles [default: the checkpoint's]
+    #[arg(long, value_enum)]
+    precision: Option<PrecisionArg>,
+}
+
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum PrecisionArg {
+    /// As f32
+    Float32,
+    /// Factors rounded to 8 bits, as in training: a sixth of the work
+    Bfloat16,
 }
 
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
@@ -164,6 +176,11 @@ impl MethodArgs {
             Some(RemaskArg::Conf) => Remask::Conf,
             Some(RemaskArg::Cap) => Remask::Cap,
             None => sampling.remask,
+        };
+        sampling.precision = match self.precision {
+            Some(PrecisionArg::Float32) => Precision::Full,
+            Some(PrecisionArg::Bfloat16) => Precision::Bfloat16,
+            None => sampling.precision,
         };
         let label = self.label.as_deref().map(|name| model.label(name)).transpose()?;
         sampling.guidance = if label.is_some() { self.guidance.unwrap_or(sampling.guidance) } else { 1.0 };

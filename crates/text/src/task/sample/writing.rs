@@ -110,6 +110,7 @@ impl<'a, P: Predict> Writing<'a, P> {
             return ControlFlow::Continue(Written { row, tokens: Vec::new(), confidence: Vec::new(), evaluations: 0 });
         };
         let (lengths, evaluations) = self.lengths(row, index, pattern);
+        let _until_it_is_written = self.request.sampling.precision.enter();
         let hidden = self.model.classes() as u32;
         let tokens = pattern.tokens(&lengths, hidden);
         let (draws, confidence) = (vec![0; tokens.len()], vec![1.0; tokens.len()]);
