@@ -123,6 +123,46 @@ proptest! {
     }
 }
 
+/// Columns of values of all sizes, some nearly constant, in one table.
+fn wild() -> impl Strategy<Value = Frame> {
+    (1..5_usize, 20..160_usize).prop_flat_map(|(columns, rows)| {
+        let column = (0..4_u8, prop::collection::vec((value(), 0..20_u8), rows));
+        prop::collection::vec(column, columns).prop_map(move |columns| {
+            let of = |(kind, cells): (u8, Vec<(f64, u8)>)| -> Vec<f64> {
+                let rarely = |(v, k): (f64, u8)| if kind == 0 && k > 0 && !v.is_nan() { 3.0 } else { v };
+                let mut values: Vec<f64> = cells.into_iter().map(rarely).collect();
+                if values.iter().all(|v| v.is_nan()) {
+                    values[0] = 3.5;
+                }
+                values
+            };
+            let names: Arc<[String]> = (0..columns.len()).map(|k| format!("c{k}")).collect();
+            Frame { names, positions: (0..rows).map(|row| row as f64).collect(), values: columns.into_iter().map(of).collect() }
+        })
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(256))]
+
+    /// Regressions, kriging and bands of bent columns may say anything far from their data; nothing of that is written.
+    #[test]
+    fn nothing_is_filled_in_far_from_what_was_observed(frame in wild(), backtest in prop::bool::weighted(0.8)) {
+        let settings = settings(Method::Ridge, frame.columns(), if backtest { 0.1 } else { 0.0 }, Vec::new());
+        let (imputer, _) = Imputer::fit(std::slice::from_ref(&frame), None, settings, &|_| None).unwrap().unwrap();
+        let filled = imputer.fill(&frame, 0..frame.rows(), 0, false, &|_| None).unwrap().unwrap();
+        for (column, values) in frame.values.iter().enumerate() {
+            let low = values.iter().copied().fold(f64::INFINITY, f64::min);
+            let high = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+            let more = 10.001 * (high - low) + 1e-9 * high.abs();
+            for row in (0..frame.rows()).filter(|&row| values[row].is_nan()) {
+                let all = [filled.point[column][row], filled.quantiles[0][column][row], filled.quantiles[2][column][row]];
+                prop_assert!(all.iter().all(|v| (low - more..=high + more).contains(v)), "column {} row {}: {:?} of {} to {}", column, row, all, low, high);
+            }
+        }
+    }
+}
+
 #[test]
 fn a_table_without_a_number_is_refused() {
     let frame = Frame { names: vec!["x".to_owned()].into(), positions: vec![0.0, 1.0], values: vec![vec![f64::NAN; 2]] };

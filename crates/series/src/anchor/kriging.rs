@@ -5,7 +5,7 @@
 
 use rayon::prelude::*;
 
-use super::covariance::Covariance;
+use super::{covariance::Covariance, reach::Reach};
 
 /// Cells that an estimate uses, the most correlated first.
 const CELLS: usize = 40;
@@ -21,6 +21,8 @@ const LONG: usize = 300;
 const ROWS: usize = 1024;
 /// Rounds in which covariances are estimated again from the completed table.
 const ROUNDS: usize = 2;
+/// How far estimates lie beyond what was observed at most, in widths of that.
+const BEYOND: f64 = 1.0;
 
 /// Covariances of a table's columns and the order in which cells around a hole are asked.
 #[derive(Clone, Debug)]
@@ -28,6 +30,8 @@ pub(super) struct Kriging {
     covariance: Covariance,
     /// Of each column: lag and column of the cells around a hole, the most correlated first.
     around: Vec<Vec<(isize, usize)>>,
+    /// What was observed of each column.
+    reaches: Vec<Reach>,
 }
 
 impl Kriging {
@@ -36,16 +40,18 @@ impl Kriging {
     pub(super) fn fit(tables: &[&[Vec<f64>]], period: Option<usize>) -> Self {
         let lags = lags(period);
         let longest = 2 * lags.iter().copied().max().unwrap_or(0).unsigned_abs();
-        let mut fitted = Self::with(Covariance::of_pairs(tables, longest), &lags);
+        let columns = tables.first().map_or(0, |table| table.len());
+        let reaches: Vec<Reach> = (0..columns).map(|c| Reach::of(tables.iter().flat_map(|table| &table[c]))).collect();
+        let mut fitted = Self::with(Covariance::of_pairs(tables, longest), &lags, reaches.clone());
         for _ in 0..ROUNDS {
             let completed: Vec<Vec<Vec<f64>>> = tables.iter().map(|table| fitted.complete(table).0).collect();
             let views: Vec<&[Vec<f64>]> = completed.iter().map(Vec::as_slice).collect();
-            fitted = Self::with(Covariance::of_completed(&views, longest), &lags);
+            fitted = Self::with(Covariance::of_completed(&views, longest), &lags, reaches.clone());
         }
         fitted
     }
 
-    fn with(covariance: Covariance, lags: &[isize]) -> Self {
+    fn with(covariance: Covariance, lags: &[isize], reaches: Vec<Reach>) -> Self {
         let columns = covariance.columns();
         let order = |column: usize| {
             let mut cells: Vec<(isize, usize)> =
@@ -54,12 +60,13 @@ impl Kriging {
             cells.sort_by(|a, b| strength(b).total_cmp(&strength(a)));
             cells
         };
-        Self { around: (0..columns).map(order).collect(), covariance }
+        Self { around: (0..columns).map(order).collect(), covariance, reaches }
     }
 
     /// The table with its holes filled, and the variance of each filled cell (0 where observed).
     pub(super) fn complete(&self, table: &[Vec<f64>]) -> (Vec<Vec<f64>>, Vec<Vec<f64>>) {
         let rows = table.first().map_or(0, Vec::len);
+        let reaches: Vec<Reach> = self.reaches.iter().zip(table).map(|(reach, values)| reach.and(Reach::of(values))).collect();
         let tasks: Vec<(usize, usize)> =
             (0..table.len()).flat_map(|column| (0..rows).step_by(ROWS).map(move |row| (column, row))).collect();
         let parts: Vec<Vec<(f64, f64)>> = tasks
@@ -69,7 +76,11 @@ impl Kriging {
                 (first..rows.min(first + ROWS))
                     .map(|row| {
                         let value = table[column][row];
-                        if value.is_nan() { self.estimate(table, column, row, &mut work) } else { (value, 0.0) }
+                        if !value.is_nan() {
+                            return (value, 0.0);
+                        }
+                        let (mean, variance) = self.estimate(table, column, row, &mut work);
+                        (reaches[column].within(BEYOND, mean), variance)
                     })
                     .collect()
             })

@@ -11,6 +11,7 @@ mod kriging;
 mod levels;
 mod mix;
 mod models;
+mod reach;
 mod ridge;
 mod scaler;
 mod season;
@@ -21,13 +22,13 @@ mod unrest;
 use langevin_core::Philox;
 use rayon::prelude::*;
 
+pub(crate) use self::{reach::Reach, simple::distances};
 pub use self::scaler::{ColumnScale, Scaler, Warp};
-pub(crate) use self::simple::distances;
 use self::{
     mix::{Held, Mix},
     models::{ESTIMATES, Estimates, Models, PLAIN},
     season::Stretch,
-    spread::{Miss, Spread},
+    spread::{Miss, Spread, expected},
     unrest::Unrest,
 };
 use crate::{
@@ -288,7 +289,7 @@ impl Tried {
         self.holes.iter().filter_map(move |hole| {
             let &Hole { column, row, distance, unrest, half } = hole;
             let error = self.mean(mixes, hole) - self.truth[column][row];
-            Some(Miss { column, distance, half: half?, unrest, ratio: error.abs() / self.estimates.variance[column][row].sqrt() })
+            Some(Miss { column, distance, half: half?, unrest, ratio: error.abs() / expected(self.estimates.variance[column][row]) })
         })
     }
 

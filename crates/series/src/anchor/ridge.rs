@@ -7,6 +7,8 @@
 use nalgebra::{DMatrix, DVector};
 use rayon::prelude::*;
 
+use super::reach::Reach;
+
 /// Rounds of the chain.
 const ROUNDS: usize = 2;
 /// Own lags.
@@ -27,6 +29,10 @@ const DEGREE: usize = 3;
 const ROWS_PER_INPUT: usize = 8;
 /// Reweightings of the least absolute errors.
 const REWEIGHTS: usize = 3;
+/// How far a straight regression is followed beyond what was observed, in widths of that: other columns may be where they never were.
+const STRAIGHT: f64 = 1.0;
+/// The same of a curved one: a cubic goes anywhere where it was not fitted.
+const CURVED: f64 = 0.0;
 
 /// What a regression minimises.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,12 +75,12 @@ impl Inputs {
     }
 }
 
-/// One regression: its inputs and their weights, the constant last, and the limits of what it says.
+/// One regression: its inputs and their weights, the constant last, and what was observed of its column.
 #[derive(Clone, Debug)]
 struct Regression {
     inputs: Inputs,
     weights: Vec<f64>,
-    limits: (f64, f64),
+    reach: Reach,
 }
 
 /// Regressions of every column, for every round; `None` for a column with too few observations.
@@ -194,9 +200,8 @@ fn regress(tables: &[&[Vec<f64>]], filled: &[Vec<Vec<f64>>], column: usize, inpu
         weights[input] /= deviation;
         weights[constant] -= weights[input] * mean;
     }
-    // A cubic goes anywhere where it was not fitted.
-    let limits = if inputs.products.is_empty() { (f64::NEG_INFINITY, f64::INFINITY) } else { (target.min(), target.max()) };
-    Some(Regression { inputs: inputs.clone(), weights: weights.as_slice().to_vec(), limits })
+    let reach = Reach::of(target.iter());
+    Some(Regression { inputs: inputs.clone(), weights: weights.as_slice().to_vec(), reach })
 }
 
 /// Moves values to mean 0 and deviation 1; gives what they had.
@@ -238,9 +243,11 @@ fn apply(round: &[Option<Regression>], table: &[Vec<f64>], filled: &[Vec<f64>]) 
     let of = |column: usize| {
         let Some(regression) = &round[column] else { return filled[column].clone() };
         let constant = regression.weights[regression.inputs.len()];
+        let widths = if regression.inputs.products.is_empty() { STRAIGHT } else { CURVED };
+        let reach = regression.reach.and(Reach::of(&table[column]));
         let estimate = |row: usize| {
             let sum = regression.inputs.at(filled, row).zip(&regression.weights).map(|(x, w)| w * x);
-            (sum.sum::<f64>() + constant).clamp(regression.limits.0, regression.limits.1)
+            reach.within(widths, sum.sum::<f64>() + constant)
         };
         table[column].iter().enumerate().map(|(row, &v)| if v.is_nan() { estimate(row) } else { v }).collect()
     };

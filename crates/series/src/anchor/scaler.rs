@@ -1,5 +1,6 @@
 //! From the units of a column to deviations, and back.
 
+use super::reach::Reach;
 use crate::Frame;
 
 /// Skewness from which a column is seen through a logarithm.
@@ -90,10 +91,8 @@ impl ColumnScale {
     }
 
     fn with(warp: Warp, seen: &[f64]) -> Self {
-        let count = seen.len().max(1) as f64;
-        let mean = seen.iter().map(|&x| warp.forward(x)).sum::<f64>() / count;
-        let variance = seen.iter().map(|&x| (warp.forward(x) - mean).powi(2)).sum::<f64>() / count;
-        let deviation = variance.sqrt();
+        let bent: Vec<f64> = seen.iter().map(|&x| warp.forward(x)).collect();
+        let (mean, deviation) = moments(&bent);
         let flat = deviation <= 1e-12 * mean.abs().max(1e-300);
         Self { warp, mean, deviation: if flat { 1.0 } else { deviation } }
     }
@@ -109,6 +108,16 @@ impl ColumnScale {
     pub fn back(self, z: f64) -> f64 {
         self.warp.back(z.mul_add(self.deviation, self.mean))
     }
+}
+
+/// Mean and standard deviation, of numbers of any size: where squares would leave the numbers that there are, the size is taken out.
+fn moments(values: &[f64]) -> (f64, f64) {
+    let largest = values.iter().fold(0.0, |most: f64, x| most.max(x.abs()));
+    let size = if largest == 0.0 || (1e-100..1e100).contains(&largest) { 1.0 } else { largest };
+    let count = values.len().max(1) as f64;
+    let mean = values.iter().map(|x| x / size).sum::<f64>() / count;
+    let variance = values.iter().map(|x| (x / size - mean).powi(2)).sum::<f64>() / count;
+    (mean * size, variance.sqrt() * size)
 }
 
 fn skewness(seen: &[f64], scale: ColumnScale) -> f64 {
@@ -130,6 +139,7 @@ fn middle(seen: &[f64]) -> (f64, f64) {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Scaler {
     columns: Vec<ColumnScale>,
+    reaches: Vec<Reach>,
 }
 
 impl Scaler {
@@ -138,13 +148,21 @@ impl Scaler {
     pub fn fit(frames: &[Frame]) -> Self {
         let columns = frames.first().map_or(0, Frame::columns);
         let joined = |column: usize| frames.iter().flat_map(|frame| frame.values[column].iter().copied()).collect::<Vec<_>>();
-        Self { columns: (0..columns).map(|column| ColumnScale::fit(&joined(column))).collect() }
+        Self {
+            columns: (0..columns).map(|column| ColumnScale::fit(&joined(column))).collect(),
+            reaches: (0..columns).map(|column| Reach::of(frames.iter().flat_map(|frame| &frame.values[column]))).collect(),
+        }
     }
 
     /// Scaling of a column.
     #[must_use]
     pub fn column(&self, column: usize) -> ColumnScale {
         self.columns[column]
+    }
+
+    /// What was observed of a column, in units of the file.
+    pub(crate) fn reach(&self, column: usize) -> Reach {
+        self.reaches[column]
     }
 
     /// A frame's values in deviations, `[column][row]`.
@@ -176,9 +194,10 @@ mod tests {
 
     #[test]
     fn constant_and_empty_columns_have_a_scale() {
-        for values in [vec![5.0; 20], vec![f64::NAN; 4], vec![], vec![1e-300; 3]] {
+        for values in [vec![5.0; 20], vec![f64::NAN; 4], vec![], vec![1e-300; 3], vec![1e300, -1e300, 2.0], vec![1e-290, 3e-290]] {
             let scale = ColumnScale::fit(&values);
-            assert!(scale.deviation > 0.0 && scale.mean.is_finite());
+            assert!(scale.deviation > 0.0 && scale.deviation.is_finite() && scale.mean.is_finite());
+            assert!(values.iter().all(|v| v.is_nan() || scale.forward(*v).abs() < 2.0), "{values:?}");
             assert!(scale.forward(f64::NAN).is_nan());
         }
         let scale = ColumnScale::fit(&[5.0; 20]);

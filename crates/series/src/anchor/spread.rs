@@ -8,6 +8,8 @@ const OTHERS: f64 = 20.0;
 const CALM: f64 = 30.0;
 /// Errors below this share of the mean count as this, where logarithms are taken.
 const LEAST: f64 = 0.05;
+/// Least deviation that kriging is believed to expect, in the column's: of a column that was constant as far as it was seen it expects none.
+const SURE: f64 = 1e-3;
 /// Mean absolute value of a standard normal variable.
 const ABSOLUTE: f64 = 0.797_884_560_802_865_4;
 
@@ -23,6 +25,11 @@ pub(super) struct Miss {
     pub(super) unrest: f64,
     /// Size of the error in kriging's deviations.
     pub(super) ratio: f64,
+}
+
+/// The deviation that kriging expects.
+pub(super) fn expected(variance: f64) -> f64 {
+    variance.sqrt().max(SURE)
 }
 
 /// Factors on kriging's deviation, `[column][bin]`, and the power of the unrest that multiplies them.
@@ -64,7 +71,7 @@ impl Spread {
 
     /// Standard deviation of an error.
     pub(super) fn of(&self, column: usize, distance: usize, unrest: f64, variance: f64) -> f64 {
-        (self.factors[column][bin(distance)] * (self.power * unrest).exp() * variance.sqrt()).max(1e-6)
+        (self.factors[column][bin(distance)] * (self.power * unrest).exp() * expected(variance)).max(1e-6)
     }
 }
 

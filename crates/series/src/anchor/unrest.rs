@@ -4,6 +4,8 @@
 const AROUND: usize = 24;
 /// Steps that the usual unrest of the column counts for.
 const USUAL: f64 = 8.0;
+/// Most that unrest is taken for, either way: a column that hardly ever moves may jump once by any multiple of that.
+const MOST: f64 = 3.0;
 
 /// The mean size of the step from one row to the next, of each column.
 #[derive(Clone, Debug)]
@@ -23,7 +25,7 @@ impl Unrest {
         Self { usual: (0..columns).map(usual).collect() }
     }
 
-    /// Logarithm of the unrest around each hole of a column, in its usual one; 0 where observed.
+    /// Logarithm of the unrest around each hole of a column, in its usual one, -3 to 3; 0 where observed.
     pub(super) fn around(&self, column: usize, values: &[f64]) -> Vec<f64> {
         let usual = self.usual[column];
         let mut around = vec![0.0; values.len()];
@@ -43,7 +45,7 @@ impl Unrest {
                 // Step n lies between rows n and n + 1.
                 let (from, to) = (first.saturating_sub(AROUND), (end + AROUND).min(values.len()) - 1);
                 let (sum, count) = (sums[to] - sums[from], counts[to] - counts[from]);
-                around[first..end].fill(((sum / usual + USUAL) / (count + USUAL)).ln());
+                around[first..end].fill(((sum / usual + USUAL) / (count + USUAL)).ln().clamp(-MOST, MOST));
             }
             first = end;
         }

@@ -245,8 +245,8 @@ impl Stream<'_> {
             }
         }
         self.last = ticks;
-        if let Some((column, _)) = table.plan.time {
-            self.last_text = self.walk.record.text(column).into_owned();
+        if table.plan.time.is_some() {
+            self.last_text = table.plan.time_text(&self.walk.record).into_owned();
         }
         // Rows that were moved to the grid have its positions.
         let time = if table.grid.snap && table.grid.step.is_some() { table.grid.time(self.first, self.window.end()) } else { ticks };

@@ -305,6 +305,11 @@ fn zone(at: &mut Cursor<'_>, spaced: bool) -> Option<Zone> {
 }
 
 impl Style {
+    /// Whether it is a day without a time of day.
+    pub(crate) fn is_day(&self) -> bool {
+        self.joiner == 0 && !self.no_day
+    }
+
     /// Writes a time as this one was written.
     pub(crate) fn write(&self, ticks: i64) -> String {
         let offset = if let Zone::Offset { minutes, .. } = self.zone { minutes } else { 0 };

@@ -218,23 +218,24 @@ fn empty(columns: usize) -> Scan {
 /// Counts a row and widens the span by its time.
 fn note(found: &mut Scan, plan: &Plan, walk: &Walk<'_>, ticks: i64) {
     found.rows += 1;
-    let Some((column, clock)) = plan.time else {
+    let Some((_, clock)) = plan.time else {
         found.origin = 0;
         return;
     };
+    let time = || String::from_utf8_lossy(&plan.time_text(&walk.record)).into_owned();
     match &mut found.span {
         None => {
-            let text = walk.record.string(column);
+            let text = time();
             found.span = Some([text.clone(), text]);
             found.origin = ticks;
         }
         Some([first, last]) => {
             if ticks < found.origin {
                 found.origin = ticks;
-                *first = walk.record.string(column);
+                *first = time();
             }
             if clock.ticks(last.as_bytes()).is_some_and(|t| ticks > t) {
-                *last = walk.record.string(column);
+                *last = time();
             }
         }
     }

@@ -1,9 +1,10 @@
 //! What the columns of a file are, found out from its first rows and from what the user says.
 
-use std::collections::HashMap;
+use std::{borrow::Cow, collections::HashMap};
 
 use super::{
     cell::{Cell, Dialect},
+    joint::Times,
     options::{Choose, Decimal, Delimiter, Layout, ReadOptions},
     raw::{Record, Records},
     roles::{
@@ -11,6 +12,7 @@ use super::{
         settle_order, unread,
     },
     source::{Source, check_encoding},
+    split::{find_parts, find_split, joined},
     time::Clock,
 };
 use crate::Result;
@@ -25,7 +27,7 @@ pub(crate) struct Plan {
     pub(crate) delimiter: u8,
     pub(crate) dialect: Dialect,
     pub(crate) header: Vec<String>,
-    pub(crate) time: Option<(usize, Clock)>,
+    pub(crate) time: Option<(Times, Clock)>,
     pub(crate) id: Option<usize>,
     /// The columns of variables and values of the long layout.
     pub(crate) long: Option<(usize, usize)>,
@@ -36,6 +38,16 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
+    /// The time of a record as one text; empty without a column of times.
+    pub(crate) fn time_text<'r>(&self, record: &'r Record) -> Cow<'r, [u8]> {
+        self.time.map_or(Cow::Borrowed(b"".as_slice()), |(times, _)| times.text(|column| record.text(column)))
+    }
+
+    /// The column that errors about times name.
+    pub(crate) fn time_column(&self) -> usize {
+        self.time.map_or(0, |(times, _)| times.first())
+    }
+
     /// `row 5, column 'x'`.
     pub(crate) fn place(&self, row: u64, column: usize) -> String {
         format!("row {row}, column '{}'", self.header[column])
@@ -198,6 +210,17 @@ fn roles(source: &Source, options: &ReadOptions, delimiter: u8, header: &[String
     };
     match &options.time_col {
         Choose::None => {}
+        Choose::Name(names) if !header.contains(names) && names.contains(',') => {
+            let columns = names.split(',').map(|name| find(&name.trim().to_owned(), "--time-col")).collect::<Result<Vec<_>>>()?;
+            plan.time = joined(head, header, &columns);
+            if plan.time.is_none() {
+                let reason = format!(
+                    "columns {names} make no time together: a column of dates and one of times of day or hours do, and so do columns called \
+                     year, month, day, hour, minute, second"
+                );
+                return Err(source.wrong("row 2", reason));
+            }
+        }
         Choose::Name(name) => {
             let column = find(name, "--time-col")?;
             let clock = calendar(head, column, true).or_else(|| number_clock(head, column, &header[column], &plan.dialect));
@@ -206,11 +229,17 @@ fn roles(source: &Source, options: &ReadOptions, delimiter: u8, header: &[String
                 let reason = format!("'{token}' is no time; write times like 2020-01-31 23:59:59, or give --time-col none");
                 return Err(source.wrong(plan.place(row, column), reason));
             };
-            plan.time = Some((column, clock));
+            plan.time = Some((Times::Column(column), clock));
         }
-        Choose::Auto => plan.time = find_calendar(head, header, fixed_id),
+        Choose::Auto => {
+            plan.time = find_calendar(head, header, fixed_id);
+            plan.time = find_split(&plan, head, &kinds, options);
+            if plan.time.is_none() {
+                plan.time = find_parts(&plan, head, &kinds, options);
+            }
+        }
     }
-    let taken = |plan: &Plan, c: usize| plan.time.is_some_and(|(t, _)| t == c) || plan.id == Some(c);
+    let taken = |plan: &Plan, c: usize| plan.time.is_some_and(|(times, _)| times.has(c)) || plan.id == Some(c);
     if options.layout != Layout::Wide {
         plan.long = long(source, options, &plan, &kinds, &taken)?;
     }
@@ -221,7 +250,7 @@ fn roles(source: &Source, options: &ReadOptions, delimiter: u8, header: &[String
                 continue;
             }
             let Some(clock) = number_clock(head, column, name, &plan.dialect) else { continue };
-            plan.time = Some((column, clock));
+            plan.time = Some((Times::Column(column), clock));
             let id = if options.id_col == Choose::Auto { find_id(&plan, head, &kinds, options) } else { plan.id };
             if disorder(&plan, head, id, options.sort) * 20 <= head.rows.len() {
                 break;

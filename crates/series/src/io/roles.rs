@@ -1,10 +1,14 @@
 //! Columns told apart by their names and by what the first rows hold: times, ids, variables, values.
 
-use std::collections::{HashMap, HashSet};
+use std::{
+    borrow::Cow,
+    collections::{HashMap, HashSet},
+};
 
 use super::{
     cell::{Cell, Dialect},
     civil::{self, Order, OrderHint},
+    joint::{OfDay, Times},
     options::{Layout, ReadOptions},
     plan::{Head, Plan, each},
     source::Source,
@@ -49,15 +53,15 @@ pub(crate) fn calendar(head: &Head, column: usize, compact: bool) -> Option<Cloc
     (dates > 0 && dates * 20 >= texts().count() * if compact { 10 } else { 19 }).then_some(Clock::Calendar { order: None, compact })
 }
 
-pub(crate) fn find_calendar(head: &Head, header: &[String], id: Option<usize>) -> Option<(usize, Clock)> {
+pub(crate) fn find_calendar(head: &Head, header: &[String], id: Option<usize>) -> Option<(Times, Clock)> {
     let mut found = None;
     for (column, name) in header.iter().enumerate().filter(|&(c, _)| Some(c) != id) {
         let named = says_time(name, column);
         if let Some(clock) = calendar(head, column, named) {
             if named {
-                return Some((column, clock));
+                return Some((Times::Column(column), clock));
             }
-            found = found.or(Some((column, clock)));
+            found = found.or(Some((Times::Column(column), clock)));
         }
     }
     found
@@ -83,7 +87,7 @@ pub(crate) fn unread(head: &Head, column: usize) -> (u64, String) {
     found.map_or((2, String::new()), |(text, row)| (row, String::from_utf8_lossy(text).into_owned()))
 }
 
-fn words(name: &str) -> Vec<String> {
+pub(crate) fn words(name: &str) -> Vec<String> {
     name.split(|c: char| !c.is_alphanumeric()).map(str::to_lowercase).filter(|w| !w.is_empty()).collect()
 }
 
@@ -203,8 +207,8 @@ pub(crate) fn long(
 
 /// Times of the head's rows, in ticks.
 fn ticks(plan: &Plan, head: &Head) -> Vec<Option<i64>> {
-    let Some((column, clock)) = plan.time else { return vec![None; head.rows.len()] };
-    head.rows.iter().map(|r| clock.ticks(&r[column])).collect()
+    let Some((times, clock)) = plan.time else { return vec![None; head.rows.len()] };
+    head.rows.iter().map(|r| clock.ticks(&times.text(|column| Cow::Borrowed(&r[column])))).collect()
 }
 
 /// Rows whose time does not lie after the one before in its series; for a file that will be sorted, rows whose time is there already.
@@ -227,7 +231,7 @@ pub(crate) fn find_id(plan: &Plan, head: &Head, kinds: &[Kind], options: &ReadOp
         return None;
     }
     let mut best = None;
-    for c in candidates(plan, kinds) {
+    for c in candidates(plan, head, kinds) {
         let with = disorder(plan, head, Some(c), options.sort);
         // A restart now and then needs no majority, only that the column explains nearly all of them.
         if with * 4 <= without && best.is_none_or(|(least, _)| with < least) {
@@ -237,28 +241,29 @@ pub(crate) fn find_id(plan: &Plan, head: &Head, kinds: &[Kind], options: &ReadOp
     best.map(|(_, c)| c)
 }
 
-/// Columns that may say which series a row belongs to, those named so first.
-fn candidates(plan: &Plan, kinds: &[Kind]) -> Vec<usize> {
-    let free = |&c: &usize| plan.time.is_none_or(|(t, _)| t != c) && plan.long.is_none_or(|(variable, value)| c != variable && c != value);
+/// Columns that may say which series a row belongs to, those named so first; times of day say nothing of it.
+pub(crate) fn candidates(plan: &Plan, head: &Head, kinds: &[Kind]) -> Vec<usize> {
+    let of_day = |c: usize| OfDay::of(head.rows.iter().map(|row| row[c].as_slice())) == Some(OfDay::Text);
+    let free = |&c: &usize| plan.time.is_none_or(|(times, _)| !times.has(c)) && plan.long.is_none_or(|(variable, value)| c != variable && c != value);
     let (named, others): (Vec<usize>, Vec<usize>) = (0..kinds.len())
         .filter(free)
-        .filter(|&c| kinds[c].is_text() || (says_id(&plan.header[c]) && kinds[c].integers && kinds[c].numbers > 0))
+        .filter(|&c| (kinds[c].is_text() && !of_day(c)) || (says_id(&plan.header[c]) && kinds[c].integers && kinds[c].numbers > 0))
         .partition(|&c| says_id(&plan.header[c]));
     named.into_iter().chain(others).collect()
 }
 
 /// Reads the file until times restart, for columns that hold one value in the whole head.
 pub(crate) fn settle_id(source: &Source, plan: &Plan, head: &Head, kinds: &[Kind]) -> Result<Option<usize>> {
-    let Some((time, clock)) = plan.time else { return Ok(None) };
+    let Some((_, clock)) = plan.time else { return Ok(None) };
     let first = &head.rows[0];
-    let constant: Vec<usize> = candidates(plan, kinds).into_iter().filter(|&c| head.rows.iter().all(|r| r[c] == first[c])).collect();
+    let constant: Vec<usize> = candidates(plan, head, kinds).into_iter().filter(|&c| head.rows.iter().all(|r| r[c] == first[c])).collect();
     if constant.is_empty() || plan.long.is_some() {
         return Ok(None);
     }
     let mut last = None;
     let mut found = None;
     each(source, plan, |record| {
-        let now = clock.ticks(&record.text(time));
+        let now = clock.ticks(&plan.time_text(record));
         if now.is_some() && now <= last {
             found = constant.iter().copied().find(|&c| *record.text(c) != *first[c]);
             return Ok(false);
@@ -271,38 +276,39 @@ pub(crate) fn settle_id(source: &Source, plan: &Plan, head: &Head, kinds: &[Kind
 
 /// Finds out the order of day and month, reading on when the head leaves it open.
 pub(crate) fn settle_order(source: &Source, plan: &mut Plan, head: &Head) -> Result<()> {
-    let Some((column, Clock::Calendar { compact, .. })) = plan.time else { return Ok(()) };
+    let Some((times, Clock::Calendar { compact, .. })) = plan.time else { return Ok(()) };
     let hint = |text: &[u8]| civil::parse(text, None, compact).map_or(OrderHint::Clear, |p| p.order);
-    let hints: Vec<OrderHint> = head.rows.iter().map(|r| hint(&r[column])).collect();
+    let hints: Vec<OrderHint> = head.rows.iter().map(|r| hint(&times.text(|column| Cow::Borrowed(&r[column])))).collect();
     if hints.iter().all(|&h| h == OrderHint::Clear) {
         return Ok(());
     }
     let (mut day, mut month, mut open) = (None, None, None);
     each(source, plan, |record| {
-        let seen = match hint(&record.text(column)) {
+        let text = times.text(|column| record.text(column));
+        let seen = match hint(&text) {
             OrderHint::Clear => return Ok(true),
             OrderHint::DayFirst => &mut day,
             OrderHint::MonthFirst => &mut month,
             OrderHint::Ambiguous => &mut open,
         };
         if seen.is_none() {
-            *seen = Some((record.row, record.string(column)));
+            *seen = Some((record.row, String::from_utf8_lossy(&text).into_owned()));
         }
         Ok(day.is_none() || month.is_none())
     })?;
     let order = match (day, month, open) {
         (Some((a, x)), Some((b, y)), _) => {
             let reason = format!("'{y}' has the month first and '{x}' (row {a}) the day; write all dates as YYYY-MM-DD");
-            return Err(source.wrong(plan.place(b, column), reason));
+            return Err(source.wrong(plan.place(b, times.first()), reason));
         }
         (Some(_), None, _) => Order::Dmy,
         (None, Some(_), _) => Order::Mdy,
         (None, None, Some((row, text))) => {
             let reason = format!("'{text}' can be day/month or month/day, and no date of the file decides it; write dates as YYYY-MM-DD");
-            return Err(source.wrong(plan.place(row, column), reason));
+            return Err(source.wrong(plan.place(row, times.first()), reason));
         }
         (None, None, None) => return Ok(()),
     };
-    plan.time = Some((column, Clock::Calendar { order: Some(order), compact }));
+    plan.time = Some((times, Clock::Calendar { order: Some(order), compact }));
     Ok(())
 }

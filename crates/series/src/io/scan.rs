@@ -51,8 +51,8 @@ impl<'a> Walk<'a> {
 
     /// The time of the row in ticks; `None` without a column of times.
     pub(crate) fn ticks(&self) -> Result<Option<i64>> {
-        let Some((column, clock)) = self.plan.time else { return Ok(None) };
-        let text = self.record.text(column);
+        let Some((_, clock)) = self.plan.time else { return Ok(None) };
+        let text = self.plan.time_text(&self.record);
         if let Some(ticks) = clock.ticks(&text) {
             return Ok(Some(ticks));
         }
@@ -63,7 +63,7 @@ impl<'a> Walk<'a> {
                 if matches!(clock, Clock::Calendar { .. }) { "a date such as 2020-01-31 23:59:59" } else { "a number like those above" };
             format!("'{}' is no time: {like} was expected", String::from_utf8_lossy(&text))
         };
-        Err(self.source.wrong(self.plan.place(self.record.row, column), reason))
+        Err(self.source.wrong(self.plan.place(self.record.row, self.plan.time_column()), reason))
     }
 
     /// The value of a column; infinite numbers are errors.
@@ -116,8 +116,7 @@ struct Last {
 
 /// Two rows of a series whose times do not run on.
 pub(crate) fn disorder(source: &Source, plan: &Plan, record: &Record, same: bool, before: u64, flagged: [bool; 2]) -> Error {
-    let column = plan.time.map_or(0, |(c, _)| c);
-    let time = record.string(column);
+    let time = String::from_utf8_lossy(&plan.time_text(record)).into_owned();
     let hint = if plan.id.is_none() && plan.header.len() > 2 { ", or --id-col if the file holds several series" } else { "" };
     let [sorted, deduped] = flagged;
     let reason = match same {
@@ -127,7 +126,7 @@ pub(crate) fn disorder(source: &Source, plan: &Plan, record: &Record, same: bool
         false if !sorted => format!("the time '{time}' lies before that of row {before}; give --sort to sort the rows by time{hint}"),
         _ => format!("the time '{time}' does not lie after that of row {before}"),
     };
-    source.wrong(plan.place(record.row, column), reason)
+    source.wrong(plan.place(record.row, plan.time_column()), reason)
 }
 
 /// Streams a wide file whose series lie one behind the other.
@@ -165,11 +164,11 @@ pub(crate) fn scan(source: &Source, plan: &Plan, grid: &Grid, flagged: [bool; 2]
         if found.rows == 0 {
             found.origin = ticks;
         }
-        if let Some((column, _)) = plan.time {
+        if plan.time.is_some() {
             last_time.clear();
-            last_time.extend_from_slice(&record.text(column));
+            last_time.extend_from_slice(&plan.time_text(record));
             if found.rows == 0 {
-                let first = record.string(column);
+                let first = String::from_utf8_lossy(&last_time).into_owned();
                 found.span = Some([first.clone(), first]);
             }
         }
@@ -195,9 +194,8 @@ pub(crate) fn scan(source: &Source, plan: &Plan, grid: &Grid, flagged: [bool; 2]
                     index = l.index + 1;
                 }
                 if index <= l.index {
-                    let column = plan.time.map_or(0, |(c, _)| c);
                     let reason = format!("lies at the same point of the --freq grid as row {}; give a smaller --freq, or none", l.row);
-                    return Err(source.wrong(plan.place(record.row, column), reason));
+                    return Err(source.wrong(plan.place(record.row, plan.time_column()), reason));
                 }
                 absent = index - l.index - 1;
                 Last { first: l.first, ticks, index, row: record.row }

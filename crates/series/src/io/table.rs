@@ -263,7 +263,7 @@ fn first_guess(source: &Source, plan: &Plan, options: &ReadOptions) -> Result<Op
     let (mut steps, mut last, mut rows) = (Steps::default(), None, 0);
     plan::each(source, plan, |record| {
         let id = plan.id.map(|c| record.text(c).into_owned());
-        let now = plan.time.and_then(|(column, clock)| clock.ticks(&record.text(column)));
+        let now = plan.time.and_then(|(_, clock)| clock.ticks(&plan.time_text(record)));
         if let (Some((before, last_id)), Some(now)) = (&last, now)
             && *last_id == id
             && now > *before
@@ -278,8 +278,9 @@ fn first_guess(source: &Source, plan: &Plan, options: &ReadOptions) -> Result<Op
 }
 
 fn describe(plan: &Plan, grid: &Grid, clock: Clock, names: &[String], found: &Scan) -> Profile {
-    let roles = [plan.time.map(|(c, _)| c), plan.id, plan.long.map(|(variable, _)| variable)];
-    let has_role = |c: usize| roles.contains(&Some(c)) || plan.values.contains(&c);
+    let roles = [plan.id, plan.long.map(|(variable, _)| variable)];
+    let is_time = |c: usize| plan.time.is_some_and(|(times, _)| times.has(c));
+    let has_role = |c: usize| is_time(c) || roles.contains(&Some(c)) || plan.values.contains(&c);
     let is_clock = clock.seconds_per_tick().is_some();
     Profile {
         rows: found.rows,
@@ -288,7 +289,7 @@ fn describe(plan: &Plan, grid: &Grid, clock: Clock, names: &[String], found: &Sc
         layout: if plan.long.is_some() { "long" } else { "wide" },
         delimiter: char::from(plan.delimiter),
         decimal: if plan.dialect.comma { ',' } else { '.' },
-        time: plan.time.map(|(c, _)| plan.header[c].clone()),
+        time: plan.time.map(|(times, _)| times.name(&plan.header)),
         id: plan.id.map(|c| plan.header[c].clone()),
         span: found.span.clone(),
         frequency: plan.time.and(grid.step).map(|step| clock.written(step).describe(is_clock)),

@@ -311,8 +311,8 @@ impl<'a, W: Write> Writer<'a, W> {
                 self.buffer.push(plan.delimiter);
             }
             let value = plan.values.iter().position(|&c| c == field);
-            if plan.time.is_some_and(|(c, _)| c == field) {
-                quote(&mut self.buffer, time.as_bytes(), plan.delimiter, false);
+            if let Some((times, clock)) = plan.time.filter(|(times, _)| times.has(field)) {
+                quote(&mut self.buffer, times.part(time, field, clock).as_bytes(), plan.delimiter, false);
             } else if plan.id == Some(field) {
                 quote(&mut self.buffer, id.as_bytes(), plan.delimiter, false);
             } else if let Some((k, _)) = variable.zip(plan.long).filter(|&(_, (c, _))| c == field) {

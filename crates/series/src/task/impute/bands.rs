@@ -106,9 +106,6 @@ impl Prediction {
     }
 }
 
-/// Farthest that a quantile lies from zero, in deviations.
-const FARTHEST: f64 = 1e30;
-
 /// Factors on the reach of quantiles, by length of gap: conformal, so that the shares of held-out cells below the quantiles are the levels.
 #[derive(Clone, Debug)]
 pub(super) struct Bands {
@@ -164,8 +161,7 @@ impl Bands {
 
     /// A calibrated quantile.
     pub(super) fn quantile(&self, bin: usize, prediction: &Prediction, level: f64) -> f64 {
-        // A scale beyond all numbers is still no reason to write an infinity.
-        prediction.reach(level).mul_add(self.factor(bin, level), prediction.median()).clamp(-FARTHEST, FARTHEST)
+        prediction.reach(level).mul_add(self.factor(bin, level), prediction.median())
     }
 
     /// The factor at a level, linear between the calibrated ones.

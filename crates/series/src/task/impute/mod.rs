@@ -18,7 +18,7 @@ use self::{
 use super::ResidualModel;
 use crate::{
     Error, Frame, Result,
-    anchor::{Anchor, Settings as AnchorSettings, Simple},
+    anchor::{Anchor, Reach, Settings as AnchorSettings, Simple},
     metrics::{BINS, bin_of},
     report::Backtest,
 };
@@ -27,6 +27,10 @@ use crate::{
 const TRIAL_WINDOWS: usize = 12;
 /// Samples of each.
 const TRIAL_SAMPLES: usize = 16;
+
+/// How far what is written lies beyond what was observed of a column at most, in widths of that: a band in deviations of a logarithm may
+/// reach beyond all numbers.
+const BEYOND: f64 = 10.0;
 
 /// What fills holes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -296,7 +300,8 @@ impl<'m> Imputer<'m> {
         for column in 0..columns {
             let scale = self.anchor.scaler().column(column);
             let limits = self.settings.limits.get(column).copied().unwrap_or_default();
-            let back = |z: f64| within(limits, scale.back(z));
+            let reach = self.anchor.scaler().reach(column).and(Reach::of(&frame.values[column]));
+            let back = |z: f64| within(limits, reach.within(BEYOND, scale.back(z)));
             let word = salt(&frame.names[column], series as u32);
             for row in rows.clone() {
                 let length = lengths[column][row];
