@@ -68,7 +68,10 @@ pub(super) fn run(args: &Args, settings: &Settings) -> Result<(), Failure> {
         let metric = |(name, value): (&String, &serde_json::Value)| {
             value.as_f64().map(|value| Metric { name: name.clone(), value, command: command.clone() })
         };
-        checkpoint.header.card.metrics = numbers.iter().filter_map(metric).collect();
+        // What other commands measured stays.
+        let metrics = &mut checkpoint.header.card.metrics;
+        metrics.retain(|metric| metric.command != *command);
+        metrics.extend(numbers.iter().filter_map(metric));
     }
     if args.write.dry_run {
         return output::data(checkpoint.header.card.to_markdown(&checkpoint.header.config.name).as_bytes());

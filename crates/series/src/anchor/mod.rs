@@ -22,7 +22,6 @@ mod unrest;
 use langevin_core::Philox;
 use rayon::prelude::*;
 
-pub(crate) use self::{reach::Reach, simple::distances};
 pub use self::scaler::{ColumnScale, Scaler, Warp};
 use self::{
     mix::{Held, Mix},
@@ -31,6 +30,7 @@ use self::{
     spread::{Miss, Spread, expected},
     unrest::Unrest,
 };
+pub(crate) use self::{reach::Reach, simple::distances};
 use crate::{
     Error, Frame, Result,
     masks::{Mask, own_gaps},
