@@ -84,13 +84,18 @@ fn hours_that_are_no_time_stay_numbers() {
     let (time, frequency, _, names) = read(&rows("date,time,x", 28, |i| format!("2020-02-{:02},{:02}:15", 1 + i, i * 7 % 24)));
     assert_eq!((time.as_deref(), &frequency, names), (Some("date"), &daily, vec!["x".to_owned()]));
     // A number of hours beyond a day.
-    let (time, _, id, _) = read(&rows("site,date,hours,x", 28, |i| format!("{},2020-02-{:02},{}", ["A", "B"][i as usize / 14], 1 + i % 14, i * 9)));
+    let (time, _, id, _) =
+        read(&rows("site,date,hours,x", 28, |i| format!("{},2020-02-{:02},{}", ["A", "B"][i as usize / 14], 1 + i % 14, i * 9)));
     assert_eq!((time.as_deref(), id.as_deref()), (Some("date"), Some("site")));
     // Dates with hours of their own.
     let (time, ..) = read(&rows("date,hour,x", 28, |i| format!("2020-02-0{} {:02}:00,{}", 1 + i / 24, i % 24, i % 24)));
     assert_eq!(time.as_deref(), Some("date"));
     // Times that do not run on together are no better than dates that repeat.
-    refused(rows("date,lap time,x", 9, |i| format!("2020-02-01,00:{:02}:10", 50 - i)), &ReadOptions::default(), &["'2020-02-01' is there already"]);
+    refused(
+        rows("date,lap time,x", 9, |i| format!("2020-02-01,00:{:02}:10", 50 - i)),
+        &ReadOptions::default(),
+        &["'2020-02-01' is there already"],
+    );
 }
 
 #[test]
@@ -101,10 +106,16 @@ fn a_column_for_each_number_of_a_date() {
     assert_eq!(read(&rows("year,month,day,hour,x", 60, hourly)), (some("year, month, day, hour"), some("1h"), None, x()));
     assert_eq!(read(&rows("YEAR,MO,DY,HR,x", 60, hourly)).1, some("1h"));
     assert_eq!(read(&rows("day,month,year,x", 28, |i| format!("{},2,2020", 1 + i))), (some("year, month, day"), some("1d"), None, x()));
-    assert_eq!(read(&rows("Year,Month,x", 30, |i| format!("{},{}", 2019 + i / 12, 1 + i % 12))), (some("Year, Month"), some("1mo"), None, x()));
+    assert_eq!(
+        read(&rows("Year,Month,x", 30, |i| format!("{},{}", 2019 + i / 12, 1 + i % 12))),
+        (some("Year, Month"), some("1mo"), None, x())
+    );
     let names = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
     assert_eq!(read(&rows("Year,Month,x", 30, |i| format!("{},{}", 2019 + i / 12, names[i as usize % 12]))).1, some("1mo"));
-    assert_eq!(read(&rows("year,doy,x", 80, |i| format!("{},{}", 2020 + i / 366, 1 + i % 366))), (some("year, doy"), some("1d"), None, x()));
+    assert_eq!(
+        read(&rows("year,doy,x", 80, |i| format!("{},{}", 2020 + i / 366, 1 + i % 366))),
+        (some("year, doy"), some("1d"), None, x())
+    );
     let site = |i: u32| format!("{},2020,2,{}", ["A", "B"][i as usize / 20], 1 + i % 20);
     assert_eq!(read(&rows("station,year,month,day,x", 40, site)).2, some("station"));
     // A minimum is no minute, and a year alone is a year.
@@ -143,10 +154,14 @@ fn forecasts_go_into_the_columns_of_their_time() {
         writer.finish().unwrap();
         assert_eq!(String::from_utf8(out).unwrap(), format!("{text}{wanted}"));
     };
-    let text = |header: &str, row: &dyn Fn(usize) -> String| header.to_owned() + "\n" + &(0..47).map(|i| row(i) + ",1\n").collect::<String>();
+    let text =
+        |header: &str, row: &dyn Fn(usize) -> String| header.to_owned() + "\n" + &(0..47).map(|i| row(i) + ",1\n").collect::<String>();
     ahead(&text("date,hour,x", &|i| format!("2020-12-{},{}", 30 + i / 24, i % 24)), "2020-12-31,23,\n2021-01-01,0,\n");
     ahead(&text("date,hour,x", &|i| format!("{}.12.2020,{:02}", 30 + i / 24, 1 + i % 24)), "31.12.2020,24,\n01.01.2021,01,\n");
     ahead(&text("hour,day,month,year,x", &|i| format!("{},{},12,2020", i % 24, 30 + i / 24)), "23,31,12,2020,\n0,1,1,2021,\n");
     let time = |i: usize| format!("{}:00 {}", (i + 11) % 12 + 1, if i % 24 < 12 { "AM" } else { "PM" });
-    ahead(&text("a,time,date,x", &|i| format!("2,{},{}-Dec-2020", time(i), 30 + i / 24)), ",11:00 PM,31-Dec-2020,\n,12:00 AM,01-Jan-2021,\n");
+    ahead(
+        &text("a,time,date,x", &|i| format!("2,{},{}-Dec-2020", time(i), 30 + i / 24)),
+        ",11:00 PM,31-Dec-2020,\n,12:00 AM,01-Jan-2021,\n",
+    );
 }

@@ -244,7 +244,9 @@ pub(crate) fn find_id(plan: &Plan, head: &Head, kinds: &[Kind], options: &ReadOp
 /// Columns that may say which series a row belongs to, those named so first; times of day say nothing of it.
 pub(crate) fn candidates(plan: &Plan, head: &Head, kinds: &[Kind]) -> Vec<usize> {
     let of_day = |c: usize| OfDay::of(head.rows.iter().map(|row| row[c].as_slice())) == Some(OfDay::Text);
-    let free = |&c: &usize| plan.time.is_none_or(|(times, _)| !times.has(c)) && plan.long.is_none_or(|(variable, value)| c != variable && c != value);
+    let free = |&c: &usize| {
+        plan.time.is_none_or(|(times, _)| !times.has(c)) && plan.long.is_none_or(|(variable, value)| c != variable && c != value)
+    };
     let (named, others): (Vec<usize>, Vec<usize>) = (0..kinds.len())
         .filter(free)
         .filter(|&c| (kinds[c].is_text() && !of_day(c)) || (says_id(&plan.header[c]) && kinds[c].integers && kinds[c].numbers > 0))

@@ -26,7 +26,8 @@ const CLOCKS: &[&str] = &["time", "hhmm", "tod", "clock"];
 /// The unit whose name a column has: the name alone, or with words that say nothing.
 fn unit(name: &str) -> Option<Unit> {
     let words = words(name);
-    let plain: Vec<&str> = words.iter().map(String::as_str).filter(|w| !["of", "the", "utc", "local", "lst", "gmt", "obs"].contains(w)).collect();
+    let plain: Vec<&str> =
+        words.iter().map(String::as_str).filter(|w| !["of", "the", "utc", "local", "lst", "gmt", "obs"].contains(w)).collect();
     let [word] = plain[..] else { return None };
     NAMES.iter().find(|(_, names)| names.contains(&word)).map(|&(unit, _)| unit)
 }
