@@ -54,15 +54,40 @@ fn parts_make_the_whole() {
 }
 
 #[test]
-fn what_has_no_parts_is_refused_and_what_is_complete_is_one() {
-    let mixed: String = (0..40)
-        .flat_map(|t| {
-            ["a", "b"].map(|site| format!("{site},2021-01-01 {:02}:{:02},{}\n", t / 2, t % 2 * 30, if t % 5 == 0 { "" } else { "1" }))
-        })
+fn parts_of_mixed_rows_make_the_whole() {
+    // Sites that report by turns, one of them late, as rows with two numbers each and as one number a row; blank lines, no line end at the end.
+    let value = |t: usize, k: usize| if (t * 7 + k).is_multiple_of(5) { String::new() } else { format!("{}.5", (t + k) % 4) };
+    let time = |t: usize| format!("2021-01-{:02} {:02}:00", 1 + t / 24, t % 24);
+    let sites = |t: usize| (0..3).filter(move |&site| site < 2 || t > 40);
+    let wide: String =
+        (0..70).flat_map(|t| sites(t).map(move |s| format!("{},s{s},{},{}\n", time(t), value(t, s), value(t, s + 3)))).collect();
+    let long: String = (0..70)
+        .flat_map(|t| sites(t).flat_map(move |s| (0..2).map(move |k| format!("{},s{s},v{k},{}\n\n", time(t), value(t, s + k)))))
         .collect();
-    let place = Place::new(format!("site,time,x\n{mixed}"));
-    let run = place.impute(&["--method", "linear", "--shard", "0/2", "-o", "o.csv"]);
-    assert!(run.code == 1 && run.stderr.contains("mixed"), "{}", run.stderr);
+    let wide = format!("time,site,x,y\n{}", wide.trim_end());
+    for (text, forecast) in [(wide, "2"), (format!("time,site,variable,value\n{long}"), "3")] {
+        let place = Place::new(text);
+        let flags = ["--method", "ridge", "--quantiles", "0.1,0.9", "--forecast", forecast, "--seed", "2"];
+        let made = |output: &str, more: &[&str]| {
+            let run = place.impute(&[&flags[..], &["-o", output], more].concat());
+            assert_eq!(run.code, 0, "{}", run.stderr);
+            fs::read(place.at(output)).unwrap()
+        };
+        let whole = made("whole.csv", &[]);
+        for count in [2, 5] {
+            let parts: Vec<String> = (0..count).map(|k| format!("part{k}of{count}.csv")).collect();
+            let joined = (0..count).flat_map(|k| made(&parts[k], &["--shard", &format!("{k}/{count}")])).collect::<Vec<u8>>();
+            assert!(joined == whole, "{count} parts");
+            let merge = run(command(&["merge", "-o", &format!("all{count}.csv")]).args(&parts).current_dir(place.folder.path()));
+            assert_eq!(merge.code, 0, "{}", merge.stderr);
+            assert!(fs::read(place.at(&format!("all{count}.csv"))).unwrap() == whole, "{count} parts merged");
+        }
+    }
+}
+
+#[test]
+fn what_has_no_parts_is_refused_and_what_is_complete_is_one() {
+    let place = Place::new(panel(2, 30));
     let run = place.impute(&["--method", "linear", "--shard", "0/2"]);
     assert!(run.code == 2 && run.stderr.contains("-o FILE"), "{}", run.stderr);
     let run = place.impute(&["--shard", "0/2", "-o", "o.csv", "--plot", "p.svg"]);

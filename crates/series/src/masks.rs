@@ -157,6 +157,12 @@ fn gaps(frame: &Frame) -> Vec<Gap> {
     runs.into_iter().map(|((_, length), columns)| Gap { columns, length }).collect()
 }
 
+/// Number of cells in a table's gaps, and the sum over them of the size of the gap that each lies in.
+pub(crate) fn gap_sizes(frame: &Frame) -> (usize, usize) {
+    let sizes = gaps(frame).into_iter().map(|gap| gap.columns.len() * gap.length);
+    sizes.fold((0, 0), |(cells, sum), size| (cells + size, sum + size * size))
+}
+
 /// Observed cells to hide, about `share` of them, in gaps whose lengths and columns are those of the table's own gaps: what the file
 /// misses, somewhere else.
 ///

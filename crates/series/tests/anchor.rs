@@ -197,3 +197,22 @@ fn odd_tables_are_filled_with_numbers() {
     assert!(Anchor::fit(&[table(vec![vec![nan; 5]])], &settings()).is_err());
     assert!(Anchor::fit(&[table(vec![vec![1.0, nan]])], &Settings { held_out: 0.9, ..settings() }).is_err());
 }
+
+#[test]
+fn few_long_outages_are_tried_on_more_of_the_table() {
+    let truth = plant(2000);
+    let tried = |share: f64, length: usize| {
+        let masked = punched(&truth, Pattern::Blackouts { share, length });
+        let (_, trial) = Anchor::fit(std::slice::from_ref(&masked), &settings()).unwrap();
+        let hidden = &trial.hidden[0];
+        let outages = hidden[0].chunk_by(|a, b| a == b).filter(|part| part[0]).count();
+        let known = masked.values.iter().flatten().filter(|v| !v.is_nan()).count() as f64;
+        (outages, hidden.iter().flatten().filter(|&&h| h).count() as f64 / known)
+    };
+    // A tenth of the table would be eight outages; a quarter is the most that is hidden.
+    let (outages, share) = tried(0.1, 24);
+    assert!(outages >= 16 && share < 0.27, "{outages} {share}");
+    // Of short gaps a tenth is enough; there cells are as many as were wanted before.
+    let (outages, share) = tried(0.1, 2);
+    assert!(outages > 40 && share < 0.26, "{outages} {share}");
+}

@@ -24,6 +24,7 @@ fn settings(method: Method, columns: usize, backtest: f64, periods: Vec<usize>) 
         limits: vec![(None, None); columns],
         backtest,
         periods,
+        panel: true,
         seed: 1,
     }
 }
@@ -143,7 +144,7 @@ fn wild() -> impl Strategy<Value = Frame> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(256))]
+    #![proptest_config(ProptestConfig::with_cases(96))]
 
     /// Regressions, kriging and bands of bent columns may say anything far from their data; nothing of that is written.
     #[test]
@@ -175,4 +176,29 @@ fn diffusion_needs_a_network() {
     let frame = Frame { names: vec!["x".to_owned()].into(), positions: vec![0.0, 1.0], values: vec![vec![1.0, f64::NAN]] };
     let refused = Imputer::fit(&[frame], None, settings(Method::Diffusion, 1, 0.1, Vec::new()), &|_| None);
     assert!(refused.unwrap_err().to_string().contains("checkpoint"));
+}
+
+#[test]
+fn sites_of_very_different_levels_stay_at_their_own() {
+    let noise = |k: usize| ((k.wrapping_mul(2_654_435_761) >> 7) % 10_007) as f64 / 10_007.0 - 0.5;
+    let sites: [(f64, f64); 3] = [(10.0, 1.0), (5000.0, 1.0), (50.0, 200.0)];
+    let truth = |site: usize, t: usize| {
+        let (level, spread) = sites[site];
+        spread.mul_add(2.0 * (t as f64 / 24.0 * std::f64::consts::TAU).sin() + 0.3 * noise(t + 9000 * site), level)
+    };
+    let frame = |site: usize| Frame {
+        names: vec!["x".to_owned()].into(),
+        positions: (0..600).map(f64::from).collect(),
+        values: vec![(0..600).map(|t| if (t + 7 * site) % 60 < 12 { f64::NAN } else { truth(site, t) }).collect()],
+    };
+    let frames = [frame(0), frame(1), frame(2)];
+    let (imputer, _) = Imputer::fit(&frames, None, settings(Method::Ridge, 1, 0.1, vec![24]), &|_| None).unwrap().unwrap();
+    for (site, frame) in frames.iter().enumerate() {
+        let filled = imputer.fill(frame, 0..600, site, false, &|_| None).unwrap().unwrap();
+        let holes: Vec<usize> = (0..600).filter(|&row| frame.values[0][row].is_nan()).collect();
+        let error = holes.iter().map(|&row| (filled.point[0][row] - truth(site, row)).abs()).sum::<f64>() / holes.len() as f64;
+        let inside = |row: &&usize| (filled.quantiles[0][0][**row]..=filled.quantiles[2][0][**row]).contains(&truth(site, **row));
+        let covered = holes.iter().filter(inside).count() as f64 / holes.len() as f64;
+        assert!(error < 0.3 * sites[site].1 && covered > 0.8, "site {site}: {error} {covered}");
+    }
 }

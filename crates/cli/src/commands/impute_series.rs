@@ -7,6 +7,7 @@ mod summary;
 mod table;
 
 use std::{
+    ops::ControlFlow,
     path::{Path, PathBuf},
     time::Instant,
 };
@@ -73,7 +74,7 @@ pub(crate) struct Args {
     /// Limits of what is filled in: auto (nothing below 0 in a column that never is), none, or COL=lo:hi
     #[arg(long, value_name = "auto|none|COL=LO:HI")]
     bounds: Vec<BoundsArg>,
-    /// Share of the known cells that the backtest hides, or off
+    /// Share of the known cells that the backtest hides, more where gaps are few, or off
     #[arg(long, value_name = "SHARE|off", default_value = "0.1", value_parser = backtest)]
     backtest: f64,
     /// File for a report as JSON; `--json FILE` means the same
@@ -180,6 +181,7 @@ pub(super) fn run(args: &Args, settings: &Settings) -> Result<(), Failure> {
         limits: table::limits(&args.bounds, &table)?,
         backtest: args.backtest,
         periods: table.calendar().seasons().into_iter().map(|(_, rows)| rows.round() as usize).filter(|&p| p >= 2).collect(),
+        panel: profile.series > 1,
         seed,
     };
     let hash = opened.as_ref().map_or("", |(_, checkpoint)| checkpoint.hash.as_str());
@@ -295,18 +297,22 @@ fn fill(args: &Args, pass: &Pass<'_>, filler: &Filler<'_>, drawing: &Drawing<'_>
     let mut wanted = args.quantiles.clone();
     wanted.sort_by(f64::total_cmp);
     wanted.dedup();
-    let mut writer =
-        Writer::create(table, &mut stream, WriteOptions { quantiles: wanted.clone(), mask: false, continues: part.continues() })?;
+    let mut writer = Writer::create(
+        table,
+        &mut stream,
+        WriteOptions { quantiles: wanted.clone(), mask: false, continues: part.continues(), records: part.records() },
+    )?;
     let mut masks =
         mask.as_mut().map(|mask| Writer::create(table, mask, WriteOptions { mask: true, ..WriteOptions::default() })).transpose()?;
     for block in table.blocks_with(longest)? {
         let block: Block = block?;
-        if block.index < part.blocks.start {
-            writer.skip(&block);
-            continue;
-        }
-        if block.index >= part.blocks.end {
-            break;
+        match part.fills(&block) {
+            ControlFlow::Break(()) => break,
+            ControlFlow::Continue(true) => {}
+            ControlFlow::Continue(false) => {
+                writer.skip(&block);
+                continue;
+            }
         }
         let filled = filler.fill(&block, samples.is_some(), drawing)?;
         if let Some(samples) = &mut samples {
@@ -344,7 +350,7 @@ fn title(args: &Args) -> String {
 /// A table without holes goes out as it came in, whole in one part.
 fn copied(args: &Args, settings: &Settings, table: &Table, part: &Part, seed: u64, mut seconds: Seconds) -> Result<(), Failure> {
     let mut stream = Stream::start(&args.output)?;
-    if !part.blocks.is_empty() {
+    if !part.is_empty() {
         table.copy(&mut stream)?;
     }
     stream.finish()?;

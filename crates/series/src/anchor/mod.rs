@@ -33,11 +33,14 @@ use self::{
 pub(crate) use self::{reach::Reach, simple::distances};
 use crate::{
     Error, Frame, Result,
-    masks::{Mask, own_gaps},
+    masks::{Mask, gap_sizes, own_gaps},
 };
 
 /// Cells that should be held out, if that is not more than [`MOST`].
 const ENOUGH: f64 = 1500.0;
+/// Gaps that should be held out, if that is not more than [`MOST`]: cells of one gap err together, and bands that few outages tell of cover
+/// anything.
+const GAPS: f64 = 24.0;
 /// Most that is held out.
 const MOST: f64 = 0.25;
 /// Rows that go to one half of the trial together, so that a gap is seldom cut.
@@ -129,7 +132,8 @@ impl Anchor {
         let scaled: Vec<Vec<Vec<f64>>> = frames.iter().map(|frame| scaler.forward(frame)).collect();
         let noise = Philox::new(settings.seed);
         let order = groups::by_name(&frames[0].names);
-        let hidden: Vec<Mask> = frames.iter().zip(0..).map(|(frame, n)| hide(frame, &order, settings.held_out, noise, n)).collect();
+        let share = enough_gaps(frames, settings.held_out);
+        let hidden: Vec<Mask> = frames.iter().zip(0..).map(|(frame, n)| hide(frame, &order, share, noise, n)).collect();
         let masked: Vec<Frame> = frames.iter().zip(&hidden).map(|(frame, hidden)| without(frame, hidden)).collect();
         let masked_scaled: Vec<Vec<Vec<f64>>> = masked.iter().map(|frame| scaler.forward(frame)).collect();
         let period = season::choose(&stretches(frames, &scaled), &settings.periods);
@@ -313,10 +317,23 @@ fn pick<T: Clone>(table: &[T], columns: &[usize]) -> Vec<T> {
     columns.iter().map(|&column| table[column].clone()).collect()
 }
 
-/// The share to hold out, more of a table with few observations: shares of estimates learned from few cells are chance.
+fn seen(frame: &Frame) -> usize {
+    frame.values.iter().flatten().filter(|v| !v.is_nan()).count()
+}
+
+/// The share to hold out of a table, more where its gaps are large.
+fn enough_gaps(frames: &[Frame], share: f64) -> f64 {
+    let sum = |(a, b): (usize, usize), (c, d): (usize, usize)| (a + c, b + d);
+    // The gap that a missing cell lies in, in the mean: beside many missing cells a few outages would not be seen.
+    let (cells, sizes) = frames.iter().map(gap_sizes).fold((0, 0), sum);
+    let seen: usize = frames.iter().map(seen).sum();
+    let wanted = GAPS * (sizes as f64 / cells.max(1) as f64) / seen.max(1) as f64;
+    if share > 0.0 { share.max(wanted.min(MOST)) } else { 0.0 }
+}
+
+/// The share to hold out of a frame, more of one with few observations: shares of estimates learned from few cells are chance.
 fn enough(frame: &Frame, share: f64) -> f64 {
-    let seen = frame.values.iter().flatten().filter(|v| !v.is_nan()).count().max(1);
-    if share > 0.0 { share.max((ENOUGH / seen as f64).min(MOST)) } else { 0.0 }
+    if share > 0.0 { share.max((ENOUGH / seen(frame).max(1) as f64).min(MOST)) } else { 0.0 }
 }
 
 /// Cells to hide; drawn with columns ordered by name, so that their order in the file does not matter.
@@ -333,7 +350,7 @@ fn hide(frame: &Frame, order: &[usize], share: f64, noise: Philox, sample: u32) 
 }
 
 /// Mean number of cells of a hidden gap: cells of one run, in columns that are hidden together, say about the same.
-pub(crate) fn cluster(hidden: &[Mask]) -> f64 {
+fn cluster(hidden: &[Mask]) -> f64 {
     let (mut cells, mut gaps) = (0usize, std::collections::BTreeSet::new());
     for (frame, mask) in hidden.iter().enumerate() {
         for column in mask {

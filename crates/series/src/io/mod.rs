@@ -27,7 +27,7 @@ mod writer;
 
 pub use blocks::{Block, Blocks, RowKind};
 pub use options::{Choose, DEFAULT_NA, Decimal, Delimiter, Freq, Layout, ReadOptions};
-pub use places::Place;
+pub use places::{Needed, Place};
 pub use profile::{Calendar, ColumnProfile, GAP_BINS, GAP_LABELS, Profile, gap_bin};
 pub use table::Table;
 pub use time::Step;

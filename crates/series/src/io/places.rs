@@ -1,8 +1,13 @@
 //! Where the records of a table that is held in memory stand in its series.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, ops::Range};
 
-use super::{held::Held, scan::Walk, table::Table};
+use super::{
+    blocks::{Block, RowKind},
+    held::Held,
+    scan::Walk,
+    table::Table,
+};
 use crate::Result;
 
 /// Where a record of the file stands among the rows that blocks show.
@@ -14,6 +19,24 @@ pub struct Place {
     pub row: usize,
     /// Number of its column in the long layout; `None` where a record is a whole row, or of a variable that is left alone.
     pub column: Option<usize>,
+}
+
+/// The rows of each series that some records of a file hold, from the first to the last of them.
+#[derive(Clone, Debug)]
+pub struct Needed {
+    rows: Vec<Range<usize>>,
+    /// Rows of a forecast are written too.
+    is_last: bool,
+}
+
+impl Needed {
+    /// Whether a block holds one of them.
+    #[must_use]
+    pub fn has(&self, block: &Block) -> bool {
+        let (first, end) = (block.first_row(), block.first_row() + block.core.len());
+        self.rows.get(block.series).is_some_and(|rows| rows.start < end && first < rows.end)
+            || (self.is_last && block.kinds.contains(&RowKind::Forecast))
+    }
 }
 
 /// Tells the places of records that are read one after another.
@@ -61,6 +84,27 @@ impl Table {
             take(places.next(&walk)?);
         }
         Ok(true)
+    }
+
+    /// Which blocks hold what is written as `records` of the file (counted from 0 behind the header), where blocks do not come in their order;
+    /// `None` where they do.
+    ///
+    /// # Errors
+    /// The file cannot be read again.
+    pub fn needed(&self, records: Range<u64>) -> Result<Option<Needed>> {
+        let is_last = records.end >= self.profile().rows;
+        let (mut number, mut rows) = (0, Vec::new());
+        let mixed = self.places(&mut |place| {
+            if let Some(place) = place.filter(|_| records.contains(&number)) {
+                if rows.len() <= place.series {
+                    rows.resize(place.series + 1, usize::MAX..0);
+                }
+                let range: &mut Range<usize> = &mut rows[place.series];
+                *range = range.start.min(place.row)..range.end.max(place.row + 1);
+            }
+            number += 1;
+        })?;
+        Ok(mixed.then_some(Needed { rows, is_last }))
     }
 
     /// Whether blocks come in another order than the records of the file; see [`Self::places`].

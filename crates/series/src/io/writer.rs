@@ -1,6 +1,6 @@
 //! Blocks back into the file they came from, with holes filled.
 
-use std::{collections::HashMap, io::Write, path::PathBuf};
+use std::{collections::HashMap, io::Write, ops::Range, path::PathBuf};
 
 use super::{
     blocks::{Block, RowKind},
@@ -21,6 +21,9 @@ pub struct WriteOptions {
     pub mask: bool,
     /// Leave the header out: what is written goes on where another part ended.
     pub continues: bool,
+    /// Of a table whose blocks come in another order than its records ([`Table::is_mixed`]): the records that are written, counted from 0 behind
+    /// the header; all without. What a forecast adds stands behind the last one.
+    pub records: Option<Range<u64>>,
 }
 
 /// What to put into the holes of a block's core.
@@ -219,8 +222,15 @@ impl<'a, W: Write> Writer<'a, W> {
             let plan = &self.table.plan;
             let mut walk = Walk::new(&self.table.source, plan)?;
             let mut places = Places::new(self.table, held);
-            while walk.step()? {
+            let records = self.options.records.clone().unwrap_or(0..u64::MAX);
+            let is_last = records.end >= self.table.profile().rows;
+            let mut record = 0;
+            while record < records.end && walk.step()? {
                 let place = places.next(&walk)?;
+                record += 1;
+                if record <= records.start {
+                    continue;
+                }
                 match (plan.long, place) {
                     (None, Some(at)) => self.row(&walk.record, &|k, level| find(at.series, at.row, k, level)),
                     (Some(_), Some(Place { series, row, column: Some(k) })) => {
@@ -232,7 +242,7 @@ impl<'a, W: Write> Writer<'a, W> {
                     self.flush()?;
                 }
             }
-            for future in std::mem::take(&mut self.future) {
+            for future in std::mem::take(&mut self.future).into_iter().filter(|_| is_last) {
                 let (series, row) = (future.series as usize, future.row as usize);
                 match plan.long {
                     None => self.add_row(&future.id, &future.time, None, &|k, level| find(series, row, k, level)),
@@ -243,7 +253,9 @@ impl<'a, W: Write> Writer<'a, W> {
                     }
                 }
             }
-            self.buffer.extend_from_slice(walk.record.bytes());
+            if is_last {
+                self.buffer.extend_from_slice(walk.record.bytes());
+            }
         }
         self.flush()?;
         self.out.flush().map_err(lost)?;

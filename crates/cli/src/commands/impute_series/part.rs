@@ -1,9 +1,15 @@
-//! `--shard`: which blocks of the table a part has, and the mark that says so.
+//! `--shard`: which blocks or records of the table a part has, and the mark that says so.
 
-use std::{ops::Range, path::PathBuf};
+use std::{
+    ops::{ControlFlow, Range},
+    path::PathBuf,
+};
 
 use langevin_engine::{Shard, checkpoint::hash_of, shard::Manifest};
-use langevin_series::{io::Table, task::ImputeSettings};
+use langevin_series::{
+    io::{Block, Needed, Table},
+    task::ImputeSettings,
+};
 
 use super::Args;
 use crate::{commands::gen_molecule::mark, output, report::Failure};
@@ -11,8 +17,10 @@ use crate::{commands::gen_molecule::mark, output, report::Failure};
 /// The blocks that are filled and written.
 #[derive(Debug)]
 pub(super) struct Part {
-    /// Numbers of blocks.
-    pub(super) blocks: Range<usize>,
+    /// Numbers of blocks, or of records where these are mixed.
+    pieces: Range<usize>,
+    /// Of a table with mixed rows: the blocks that are needed, and the records.
+    mixed: Option<(Needed, Range<u64>)>,
     /// Of a part that is not the whole: what made it, and where that is written.
     mark: Option<(Manifest, PathBuf)>,
 }
@@ -26,24 +34,25 @@ impl Part {
     pub(super) fn of(args: &Args, table: &Table, filling: Option<(&ImputeSettings, &str)>) -> Result<Self, Failure> {
         let shard = args.shard.part();
         if shard == Shard::WHOLE {
-            return Ok(Self { blocks: 0..usize::MAX, mark: None });
+            return Ok(Self { pieces: 0..usize::MAX, mixed: None, mark: None });
         }
         if args.input.as_os_str() == output::STDOUT || args.output.as_os_str() == output::STDOUT {
             return Err(Failure::usage("shard", "a part is of a file, and goes into a file with its mark beside it")
                 .help("give the table as FILE, and -o FILE"));
         }
-        if table.is_mixed() && filling.is_some() {
-            return Err(Failure::data(
-                "shard",
-                format!("{}: the rows of its series are mixed, so no part stands by itself", table.name().display()),
-            )
-            .help("sort the file by its id column and then by time, or leave --shard away"));
-        }
+        // Blocks of a table with mixed rows do not come in the order of the file: there a part is of its records, with all blocks that
+        // these lie in.
+        let mixed = table.is_mixed() && filling.is_some();
         let total = match filling {
+            Some(_) if mixed => table.profile().rows.try_into().map_err(|_| {
+                Failure::data("shard", format!("{} has too many rows for parts", table.name().display())).help("leave --shard away")
+            })?,
             Some(_) => table.blocks()?.try_fold(0, |count, block| block.map(|_| count + 1))?,
             None => 1,
         };
         let rows = shard.rows(total);
+        let records = u64::from(rows.start)..u64::from(rows.end);
+        let needed = if mixed { table.needed(records.clone())? } else { None };
         let settings = filling.map(|(imputing, _)| {
             serde_json::json!({
                 "method": imputing.method.name(),
@@ -67,12 +76,33 @@ impl Part {
             first: rows.start,
             end: rows.end,
         };
-        Ok(Self { blocks: rows.start as usize..rows.end as usize, mark: Some((manifest, mark(&args.output))) })
+        let range = rows.start as usize..rows.end as usize;
+        let mark = Some((manifest, mark(&args.output)));
+        Ok(Self { pieces: range, mixed: needed.map(|needed| (needed, records)), mark })
     }
 
     /// Whether the header is in another part.
     pub(super) fn continues(&self) -> bool {
-        self.blocks.start > 0 || self.blocks.is_empty()
+        self.pieces.start > 0 || self.pieces.is_empty()
+    }
+
+    /// Whether there is nothing in it.
+    pub(super) fn is_empty(&self) -> bool {
+        self.pieces.is_empty()
+    }
+
+    /// Whether a block is filled for this part; `Break` behind the last one.
+    pub(super) fn fills(&self, block: &Block) -> ControlFlow<(), bool> {
+        match &self.mixed {
+            Some((needed, _)) => ControlFlow::Continue(needed.has(block)),
+            None if block.index >= self.pieces.end => ControlFlow::Break(()),
+            None => ControlFlow::Continue(block.index >= self.pieces.start),
+        }
+    }
+
+    /// The records that are written of a table with mixed rows.
+    pub(super) fn records(&self) -> Option<Range<u64>> {
+        self.mixed.as_ref().map(|(_, records)| records.clone())
     }
 
     /// Whether the same job has made this part already; an output that is no part is refused unless `--force` is given.

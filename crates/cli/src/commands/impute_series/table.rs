@@ -13,7 +13,7 @@ use crate::{report::Failure, values};
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Table")]
 pub(super) struct TableArgs {
-    /// Column of times: a name, auto or none
+    /// Column of times: a name, auto or none; names where times lie in several columns: date,hour or year,month,day
     #[arg(long, value_name = "NAME", default_value = "auto")]
     time_col: Choose,
     /// Column that tells series of a panel apart: a name, auto or none

@@ -1,7 +1,7 @@
 //! What is predicted for a hole, and bands that hold what they promise.
 
 use super::windows::Draws;
-use crate::metrics::quantile;
+use crate::metrics::{BINS, quantile};
 
 /// Levels at which bands are calibrated and scored.
 pub(super) const LEVELS: [f64; 21] =
@@ -119,9 +119,10 @@ impl Bands {
         Self { factors: vec![[1.0; LEVELS.len()]; bins] }
     }
 
-    /// From predictions of held-out cells, their bin and the truth. `independent` is the share of the cells that count as independent: the
-    /// fewer, the further out the bands have to reach to be safe.
-    pub(super) fn fit<'a>(cells: impl Iterator<Item = (usize, &'a Prediction, f64)>, bins: usize, independent: f64) -> Self {
+    /// From predictions of held-out cells, their bin and the truth. `independent` is the share of each bin's cells that count as
+    /// independent, and last that of all: the fewer, the further out the bands have to reach to be safe.
+    pub(super) fn fit<'a>(cells: impl Iterator<Item = (usize, &'a Prediction, f64)>, independent: &[f64; BINS.len() + 1]) -> Self {
+        let bins = BINS.len();
         let mut ratios: Vec<Vec<Vec<f64>>> = vec![vec![Vec::new(); LEVELS.len()]; bins + 1];
         for (bin, prediction, truth) in cells {
             let off = truth - prediction.median();
@@ -131,7 +132,7 @@ impl Bands {
                 ratios[bins][n].push(ratio);
             }
         }
-        let factor = |ratios: &mut Vec<f64>, level: f64| {
+        let factor = |ratios: &mut Vec<f64>, level: f64, independent: f64| {
             ratios.sort_by(f64::total_cmp);
             // A ratio above the factor lies outside on the quantile's side: a share of min(level, 1 - level) may. The finite-sample rank is
             // that of split conformal prediction (Vovk et al. 2005).
@@ -141,22 +142,23 @@ impl Bands {
             ratios[rank.clamp(1, ratios.len()) - 1].clamp(0.02, 50.0)
         };
         let all = ratios.pop().unwrap_or_default();
-        let of = |mut own: Vec<Vec<f64>>| {
+        let together_independent = independent[bins];
+        let of = |(mut own, independent): (Vec<Vec<f64>>, f64)| {
             let mut factors = [1.0; LEVELS.len()];
             for (n, &level) in LEVELS.iter().enumerate().filter(|(_, level)| **level != 0.5) {
                 let enough = |count: usize| count >= FEW;
-                let together = |all: &[f64]| if enough(all.len()) { factor(&mut all.to_vec(), level) } else { 1.0 };
+                let together = |all: &[f64]| if enough(all.len()) { factor(&mut all.to_vec(), level, together_independent) } else { 1.0 };
                 factors[n] = if !enough(own[n].len()) {
                     together(&all[n])
                 } else if independent * (own[n].len() as f64) < FEW_INDEPENDENT {
-                    factor(&mut own[n], level).max(together(&all[n]))
+                    factor(&mut own[n], level, independent).max(together(&all[n]))
                 } else {
-                    factor(&mut own[n], level)
+                    factor(&mut own[n], level, independent)
                 };
             }
             factors
         };
-        Self { factors: ratios.into_iter().map(of).collect() }
+        Self { factors: ratios.into_iter().zip(*independent).map(of).collect() }
     }
 
     /// A calibrated quantile.
@@ -220,7 +222,7 @@ mod tests {
             3.0 * (-(1.0 - u).ln() - 0.5)
         };
         let prediction = Prediction::Normal { centre: 0.0, scale: 1.0 };
-        let bands = Bands::fit((0..2000).map(|n| (n % 2, &prediction, truth(n))), 3, 1.0);
+        let bands = Bands::fit((0..2000).map(|n| (n % 2, &prediction, truth(n))), &[1.0; BINS.len() + 1]);
         for bin in [0, 1, 2] {
             let (low, high) = (bands.quantile(bin, &prediction, 0.05), bands.quantile(bin, &prediction, 0.95));
             let inside = (2000..4000).filter(|&n| (low..=high).contains(&truth(n))).count() as f64 / 2000.0;
@@ -237,7 +239,7 @@ mod tests {
         let prediction = Prediction::Normal { centre: 0.0, scale: 1.0 };
         let high = |independent: f64, bin: usize| {
             let both = cells().flat_map(|(bin, error)| [(bin, &prediction, error), (bin, &prediction, -error)]);
-            Bands::fit(both, 2, independent).quantile(bin, &prediction, 0.95)
+            Bands::fit(both, &[independent; BINS.len() + 1]).quantile(bin, &prediction, 0.95)
         };
         assert!(high(0.1, 1) > 2.5 && (high(0.1, 1) / high(0.1, 0) - 1.0).abs() < 0.1);
         assert!(high(1.0, 1) < 0.2, "many of their own speak for themselves");

@@ -1,12 +1,14 @@
 //! The backtest: which method fills gaps of which length, and how wide its bands have to be.
 
+use std::collections::BTreeSet;
+
 use super::{
     Method,
     bands::{Bands, LEVELS, Prediction},
     windows::Draws,
 };
 use crate::{
-    anchor::{Trial, cluster, half_of},
+    anchor::{Trial, half_of},
     metrics::{self, BIN_LABELS, BINS, bin_of, pinball},
     report::{Backtest, BandScores, BinReport, DIFFUSION, MethodScores},
 };
@@ -143,9 +145,8 @@ pub(super) fn judge(
     if cells.len() < FEW {
         return None;
     }
-    // Cells of one gap err together; those far apart in it less so.
-    let independent = (PER_GAP / cluster(&trial.hidden)).min(1.0);
-    let scored: Vec<Scored> = (0..candidates.len()).map(|at| Scored::new(&cells, at, candidates[at], independent)).collect();
+    let independent = independent(trial);
+    let scored: Vec<Scored> = (0..candidates.len()).map(|at| Scored::new(&cells, at, candidates[at], &independent)).collect();
     let overall = choose(&candidates, &scored, asked, |n| cells[n].drawn);
     let chosen: Vec<usize> = (0..BINS.len())
         .map(|bin| {
@@ -155,7 +156,7 @@ pub(super) fn judge(
         .collect();
     let all = |at: usize| {
         let told = cells.iter().filter(|cell| cell.tells(candidates[at]));
-        Bands::fit(told.map(|cell| (cell.bin, &cell.predictions[at], cell.truth)), BINS.len(), independent)
+        Bands::fit(told.map(|cell| (cell.bin, &cell.predictions[at], cell.truth)), &independent)
     };
     let bands: Vec<Bands> = chosen.iter().map(|&at| all(at)).collect();
     let mut errors = vec![(0.0, 0usize); columns];
@@ -209,6 +210,27 @@ pub(super) fn judge(
     Some((Verdict { chosen, bands, errors }, report))
 }
 
+/// Share of the hidden cells in gaps of each bin of lengths that count as independent, and last that of all: cells of one gap err together,
+/// those far apart in it less so. Columns that are hidden in the same rows have one gap.
+fn independent(trial: &Trial) -> [f64; BINS.len() + 1] {
+    let (mut cells, mut gaps) = ([0.0; BINS.len()], vec![BTreeSet::new(); BINS.len()]);
+    for (n, mask) in trial.hidden.iter().enumerate() {
+        let lengths = gap_lengths(&trial.masked[n].values);
+        for (lengths, hidden) in lengths.iter().zip(mask) {
+            for gap in metrics::gaps(hidden) {
+                let bin = bin_of(lengths[gap.start]);
+                cells[bin] += gap.len() as f64;
+                gaps[bin].insert((n, gap.start, gap.len()));
+            }
+        }
+    }
+    let counts: Vec<f64> = cells.iter().zip(&gaps).map(|(cells, gaps)| f64::min(PER_GAP * gaps.len() as f64, *cells)).collect();
+    let share = |count: f64, cells: f64| if cells > 0.0 { count / cells } else { 1.0 };
+    let mut shares = [share(counts.iter().sum(), cells.iter().sum()); BINS.len() + 1];
+    (0..BINS.len()).for_each(|bin| shares[bin] = share(counts[bin], cells[bin]));
+    shares
+}
+
 /// Scores of one candidate at one cell, with bands fitted to the other half.
 #[derive(Clone, Copy, Debug)]
 struct Score {
@@ -223,10 +245,10 @@ struct Scored {
 }
 
 impl Scored {
-    fn new(cells: &[Tried], at: usize, candidate: Candidate, independent: f64) -> Self {
+    fn new(cells: &[Tried], at: usize, candidate: Candidate, independent: &[f64; BINS.len() + 1]) -> Self {
         let other = |half: usize| {
             let part: Vec<&Tried> = cells.iter().filter(|cell| cell.half != half && cell.tells(candidate)).collect();
-            Bands::fit(part.iter().map(|cell| (cell.bin, &cell.predictions[at], cell.truth)), BINS.len(), independent)
+            Bands::fit(part.iter().map(|cell| (cell.bin, &cell.predictions[at], cell.truth)), independent)
         };
         let bands = [other(0), other(1)];
         let plain = Bands::plain(BINS.len());

@@ -1,5 +1,6 @@
 //! Filling the holes of a table: an anchor, residuals drawn by the network where a backtest says that they help, and calibrated bands.
 
+mod apart;
 mod bands;
 mod judge;
 mod windows;
@@ -11,6 +12,7 @@ use langevin_core::{NoiseSource as _, Philox, noise::stream, recipe::Sampling};
 pub(super) use self::judge::gap_lengths;
 pub use self::windows::{WindowDraws, WindowJob};
 use self::{
+    apart::Apart,
     bands::{Prediction, normal_quantile, ranks},
     judge::{Candidate, Verdict, judge},
     windows::{Drawn, Draws, salt},
@@ -144,6 +146,8 @@ pub struct ImputeSettings {
     pub backtest: f64,
     /// Periods that may be the season's, in rows.
     pub periods: Vec<usize>,
+    /// Whether the frames are of several series, whose levels may be worlds apart.
+    pub panel: bool,
     /// Seed of every draw.
     pub seed: u64,
 }
@@ -154,6 +158,7 @@ pub type RunJob<'r> = dyn Fn(&WindowJob<'_>) -> Option<Vec<WindowDraws>> + 'r;
 /// A fitted imputer: it fills any stretch of its table.
 pub struct Imputer<'m> {
     settings: ImputeSettings,
+    apart: Apart,
     anchor: Anchor,
     model: Option<&'m ResidualModel>,
     verdict: Verdict,
@@ -200,10 +205,18 @@ impl<'m> Imputer<'m> {
         if settings.method == Method::Diffusion && model.is_none() {
             return Err(Error::Setting { name: "method", reason: "diffusion needs a checkpoint of kind residual".into() });
         }
+        let apart = if settings.panel { Apart::fit(frames) } else { Apart::default() };
+        let moved: Vec<Frame>;
+        let frames = if settings.panel {
+            moved = frames.iter().map(|frame| apart.forward(frame).into_owned()).collect();
+            &moved
+        } else {
+            frames
+        };
         let fit = AnchorSettings { periods: settings.periods.clone(), held_out: settings.backtest, seed: settings.seed };
         let (anchor, trial) = Anchor::fit(frames, &fit)?;
         let fallback = if settings.method == Method::Diffusion { Candidate::Diffusion } else { Candidate::Anchor };
-        let mut imputer = Self { settings, anchor, model, verdict: Verdict::plain(fallback, columns) };
+        let mut imputer = Self { settings, apart, anchor, model, verdict: Verdict::plain(fallback, columns) };
         if imputer.settings.backtest <= 0.0 {
             return Ok(Some((imputer, None)));
         }
@@ -277,6 +290,9 @@ impl<'m> Imputer<'m> {
         if frame.values.iter().all(|column| column[rows.clone()].iter().all(|v| !v.is_nan())) {
             return Ok(Some(filled));
         }
+        let own = self.apart.of(frame);
+        let moved = self.apart.forward(frame);
+        let frame = moved.as_ref();
         let mut anchored = self.anchor.apply(frame);
         let mut lines = [None, None];
         for (n, candidate, simple) in [(0, Candidate::Linear, Simple::Linear), (1, Candidate::Seasonal, Simple::Seasonal)] {
@@ -301,7 +317,8 @@ impl<'m> Imputer<'m> {
             let scale = self.anchor.scaler().column(column);
             let limits = self.settings.limits.get(column).copied().unwrap_or_default();
             let reach = self.anchor.scaler().reach(column).and(Reach::of(&frame.values[column]));
-            let back = |z: f64| within(limits, reach.within(BEYOND, scale.back(z)));
+            let (level, spread) = own.get(column).copied().unwrap_or((0.0, 1.0));
+            let back = |z: f64| within(limits, reach.within(BEYOND, scale.back(z)).mul_add(spread, level));
             let word = salt(&frame.names[column], series as u32);
             for row in rows.clone() {
                 let length = lengths[column][row];

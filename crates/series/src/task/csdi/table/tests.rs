@@ -14,6 +14,7 @@ fn settings() -> ImputeSettings {
         limits: vec![(None, None); 3],
         backtest: 0.0,
         periods: Vec::new(),
+        panel: false,
         seed: 3,
     }
 }
