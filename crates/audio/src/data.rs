@@ -1,6 +1,6 @@
 //! Labelled recordings: what training and evaluation read.
 
-use std::{collections::BTreeSet, path::Path};
+use std::{collections::BTreeSet, ops::ControlFlow, path::Path};
 
 use rayon::prelude::*;
 
@@ -27,15 +27,28 @@ impl Recordings {
     /// # Errors
     /// For the first file, in sorted order, that is not readable sound; an empty folder is an error too.
     pub fn read(source: &Path, rate: u32) -> Result<Self> {
+        match Self::read_observed(source, rate, &|| ControlFlow::Continue(()))? {
+            ControlFlow::Continue(all) => Ok(all),
+            ControlFlow::Break(()) => unreachable!("nothing stops it"),
+        }
+    }
+
+    /// As [`read`](Self::read); `observe` is called before each file and may stop it.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub fn read_observed(source: &Path, rate: u32, observe: &(dyn Fn() -> ControlFlow<()> + Sync)) -> Result<ControlFlow<(), Self>> {
         let items = list_items(source)?;
-        let read: Result<Vec<_>> = items.par_iter().map(|item| read_wav(&item.path, Some(rate))).collect();
+        let of = |item: &Item| if observe().is_break() { Ok(None) } else { read_wav(&item.path, Some(rate)).map(Some) };
+        let read: Vec<_> = items.par_iter().map(of).collect::<Result<_>>()?;
+        let Some(read) = read.into_iter().collect::<Option<Vec<_>>>() else { return Ok(ControlFlow::Break(())) };
         let (mut clips, mut changed) = (Vec::with_capacity(items.len()), std::collections::BTreeMap::<String, usize>::new());
-        for (clip, notes) in read? {
+        for (clip, notes) in read {
             clips.push(clip.samples);
             notes.iter().map(Note::to_string).for_each(|note| *changed.entry(note).or_default() += 1);
         }
         let notes = changed.into_iter().map(|(note, count)| format!("{count} of {} files: {note}", clips.len())).collect();
-        Ok(Self { items, clips, notes })
+        Ok(ControlFlow::Continue(Self { items, clips, notes }))
     }
 
     /// Takes every tenth recording away as a validation set.

@@ -19,6 +19,7 @@ pub mod model;
 mod picture;
 mod resample;
 mod stft;
+mod stretch;
 pub mod task;
 pub mod wave_codec;
 
@@ -36,3 +37,4 @@ pub use picture::png;
 pub use realfft::num_complex::Complex;
 pub use resample::{MAX_RATE, MIN_RATE, resample};
 pub use stft::{Spectrogram, Stft};
+pub use stretch::stretch;

@@ -17,10 +17,16 @@ use langevin_audio::{
     loudest_rms,
     model::{Conditions, FrameNet, GIVEN},
     resample,
-    task::{Given, Guidance, Wave, WaveGeneration, WaveRequest, WaveTask, WaveUse},
+    task::{Given, Guidance, GuidedWave, Wave, WaveDensity, WaveGeneration, WaveRequest, WaveTask, WaveUse},
     wave_codec::{BANDS, WaveCodec},
 };
-use langevin_core::{Denoiser as _, Level, NoiseSource as _, Philox, drive::RePaint, noise::stream, recipe::Sampling};
+use langevin_core::{
+    Denoiser, Level, NoiseSource as _, Philox,
+    drive::RePaint,
+    likelihood::{Traced, likelihood},
+    noise::stream,
+    recipe::Sampling,
+};
 use langevin_nn::{Sampler as _, Trainable as _, weights};
 use support::recordings;
 
@@ -352,7 +358,10 @@ fn the_likelihood_of_an_untrained_model_is_that_of_a_normal() {
     let device = Device::flex();
     let wave = Wave::new(&config, &task.constants(), task.init(1, &device), &device).unwrap();
     let sound = &recordings().clips[3];
-    let found = wave.likelihood(sound, (None, Some(1)), 24, 7, 2).unwrap();
+    let asked = WaveDensity { label: None, speaker: Some(1), steps: 24, seed: 7 };
+    let ControlFlow::Continue(found) = wave.likelihood(sound, &asked, (2, 0), &|| ControlFlow::Continue(())).unwrap() else {
+        panic!("nothing stops it")
+    };
     let mut loud = sound.clone();
     langevin_audio::normalise(&mut loud, 8000);
     let encoded = wave.codec.encode(&loud);
@@ -364,6 +373,50 @@ fn the_likelihood_of_an_untrained_model_is_that_of_a_normal() {
     assert_eq!(found.numbers, encoded.len());
     assert!((found.nats / exact - 1.0).abs() < 0.01, "{} not {exact}", found.nats);
     assert!((found.bits_per_number() - exact / encoded.len() as f64 / std::f64::consts::LN_2).abs() < 0.02);
+    let stop = wave.likelihood(sound, &asked, (2, 0), &|| ControlFlow::Break(())).unwrap();
+    assert!(stop.is_break());
+    let unknown = WaveDensity { label: Some(17), ..asked };
+    assert!(wave.likelihood(sound, &unknown, (2, 0), &|| ControlFlow::Continue(())).is_err());
+}
+
+/// A denoiser of one clip as one of flat rows.
+struct Flat<'a>(GuidedWave<'a>);
+
+impl Denoiser<Tensor<2>> for Flat<'_> {
+    fn denoise(&self, x: &Tensor<2>, at: Level, node: u32) -> Tensor<2> {
+        let [rows, numbers] = x.dims();
+        self.0.denoise(&x.clone().reshape([rows, numbers / BANDS, BANDS]), at, node).reshape([rows, numbers])
+    }
+}
+
+/// Stretch after stretch, a long clip has the likelihood that it has in one piece, and draws differ.
+#[test]
+fn the_likelihood_of_a_long_clip_is_that_of_one_piece() {
+    let wave = wave();
+    let sound = clip(70_000);
+    let asked = WaveDensity { label: Some(0), speaker: None, steps: 1, seed: 5 };
+    let draw = |draw| wave.likelihood(&sound, &asked, (1, draw), &|| ControlFlow::Continue(())).unwrap().continue_value().unwrap();
+    let found = draw(1);
+    assert!((found.nats - draw(0).nats).abs() > 1e-3 && found == draw(1));
+
+    let mut loud = sound.to_vec();
+    langevin_audio::normalise(&mut loud, 8000);
+    let encoded = wave.codec.encode(&loud);
+    let (mut eps, mut probe) = (vec![0f64; encoded.len()], vec![0f64; encoded.len()]);
+    Philox::new(5).fill_f64(1, 2, stream::PRIOR, &mut eps);
+    Philox::new(5).fill_f64(1, 3, stream::PRIOR, &mut probe);
+    probe.iter_mut().for_each(|v| *v = v.signum());
+    let (least, most) = wave.schedule().span();
+    let level = |t| wave.schedule().level(t);
+    let x: Vec<f64> = encoded.iter().zip(eps).map(|(x, eps)| f64::from(*x) + level(least).sigma * eps).collect();
+    let (whole, given) = (wave.differentiable(), Given::nothing(encoded.len() / BANDS));
+    let conditions = Conditions { labels: vec![Some(0)], speakers: vec![None] };
+    let base = Flat(whole.denoiser(&given, &conditions, request().guidance, &Sampling::default()));
+    let device = Device::flex();
+    let field = Traced { base, dim: encoded.len(), device: &device };
+    let whole = likelihood(&field, wave.schedule(), &x, (least, most), 1, level(most).sigma, Some(&probe)).unwrap();
+    assert!(given.frames > 1000 && (found.nats / -whole.log_p[0] - 1.0).abs() < 1e-5, "{} not {}", found.nats, -whole.log_p[0]);
+    assert!((found.prior_mismatch - whole.prior_mismatch[0]).abs() < 1e-6 * found.prior_mismatch);
 }
 
 #[test]

@@ -6,13 +6,14 @@ use burn::tensor::Device;
 use langevin_audio::{
     ModelConfig,
     config::CodecConfig,
+    data::Recordings,
     model::{DiffWaveNet, FrameNet, JudgeNet, PriorNet},
     task::{DiffWave, Judge, Prior, Wave},
 };
-use langevin_engine::{Checkpoint, RunConfig};
+use langevin_engine::{Checkpoint, Error, RunConfig};
 use langevin_nn::Init;
 
-use crate::{models, report::Failure};
+use crate::{models, report::Failure, settings::Settings};
 
 /// The shipped prior.
 pub(crate) const PRIOR: &str = "audio-digits";
@@ -37,6 +38,16 @@ pub(crate) struct CheckpointArg {
 /// Another domain's config, an unknown key, a number out of range.
 pub(crate) fn model_config(config: &RunConfig, source: &Path) -> Result<ModelConfig, Failure> {
     models::model_config(config, source, DOMAIN, ModelConfig::check)
+}
+
+/// Reads labelled recordings until they are there or Ctrl-C is pressed.
+///
+/// # Errors
+/// As [`Recordings::read`]; [`Error::Interrupted`] after Ctrl-C.
+pub(crate) fn recordings(source: &Path, rate: u32, settings: &Settings) -> Result<Recordings, Failure> {
+    let cancel = settings.cancel();
+    let read = Recordings::read_observed(source, rate, &|| cancel.check())?;
+    read.continue_value().ok_or_else(|| Error::Interrupted { saved: None }.into())
 }
 
 /// Opens a prior; the checkpoint comes back without the weights, which the prior now has.

@@ -5,14 +5,13 @@ mod inputs;
 use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
-use langevin_audio::data::Recordings;
 use langevin_engine::{Checkpoint, RunConfig};
 use langevin_nn::Init;
 use langevin_purify::{Classifier, Examples, ModelConfig, Purifier, Table, data::centred, defence::Sigma, model::PurifyNet};
 
 pub(crate) use inputs::{Inputs, Source};
 
-use crate::{models, report::Failure, settings::Settings, values};
+use crate::{audio, models, report::Failure, settings::Settings, values};
 
 /// The shipped purifier of clips.
 pub(crate) const DIGITS: &str = "purify-digits";
@@ -86,7 +85,7 @@ pub(crate) fn model_config(config: &RunConfig, source: &Path) -> Result<ModelCon
 pub(crate) fn read_examples(model: &ModelConfig, data: &Path, label: Option<&str>, settings: &Settings) -> Result<Examples, Failure> {
     match model {
         ModelConfig::Clips(config) => {
-            let recordings = Recordings::read(data, config.rate)?;
+            let recordings = audio::recordings(data, config.rate, settings)?;
             for note in &recordings.notes {
                 settings.talk(&format!("note: {note}"));
             }

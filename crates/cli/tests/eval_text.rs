@@ -66,7 +66,7 @@ fn bits_of_a_corpus_beside_a_baseline() {
     let args_of = [&args[..], &["--bound", "l2r", "--limit", "64"]].concat();
     assert_eq!(json(&[&args_of[..], &["--baseline", corpus, "--save-baseline", text(&table)]].concat()), l2r);
     assert_eq!(json(&[&args_of[..], &["--baseline", text(&table)]].concat()), l2r);
-    let random = json(&[&args[..], &["--bound", "order:random", "--block", "full", "--limit", "0"]].concat());
+    let random = json(&[&args[..], &["--bound", "order:random", "--block", "full", "--limit", "all"]].concat());
     assert!((3.0..6.0).contains(&random["bits_per_char"].as_f64().unwrap()), "{random}");
 
     let run = langevin(&["eval", "text", "--corpus", corpus, "--checkpoint", made, "--baseline", corpus]);
@@ -163,6 +163,7 @@ fn mistakes_are_named() {
     refused(&["--corpus", corpus, "--checkpoint", made, "--baseline", corpus, "--save-baseline", corpus], 1, "already there");
     refused(&["--corpus", corpus, "--bound", "elbo"], 2, "order:random");
     refused(&["--corpus", corpus, "--stratified", "0"], 2, "stratified");
+    refused(&["--corpus", corpus, "--limit", "-3"], 2, "or all");
     refused(&[], 2, "--corpus");
     refused(&["--corpus", corpus, "--samples", corpus], 2, "--samples");
     refused(&["--infilled", corpus], 2, "--tasks");

@@ -11,7 +11,7 @@ use std::{
     sync::LazyLock,
 };
 
-use langevin_audio::{WavFormat, encode_wav, read_wav, resample};
+use langevin_audio::{WavFormat, encode_mel, encode_wav, read_wav, resample};
 use langevin_core::drive::jump_list;
 use serde_json::Value;
 use support::{
@@ -121,6 +121,7 @@ fn folders_become_folders_of_the_same_names_and_no_file_knows_of_another() {
         ("diffwave", vec!["--from", three, "--vocoder", "diffusion", "--checkpoint", &diffwave, "--steps", "6"]),
         ("gap", vec!["--inpaint", "0.05..0.10", three, "--checkpoint", &wave]),
         ("linear", vec!["--inpaint", "0.05..0.10", three, "--inpaint-method", "linear-prediction"]),
+        ("least-squares", vec!["--inpaint", "0.05..0.10", three, "--inpaint-method", "least-squares"]),
         ("varied", vec!["--variations", "1", three, "--checkpoint", &wave]),
     ] {
         gen_audio(&at(name), &[&arguments[..], &["--threads", "2"]].concat());
@@ -137,7 +138,7 @@ fn folders_become_folders_of_the_same_names_and_no_file_knows_of_another() {
         assert_eq!((&manifest["schema_version"], &manifest["clips"][1]["from"][0]), (&1.into(), &"low_ann_3.wav".into()));
         let evaluations = manifest["network_evaluations"].as_u64();
         let expected = match name {
-            "griffin-lim" | "linear" => 0,
+            "griffin-lim" | "linear" | "least-squares" => 0,
             "wave" | "gap" => 3 * 4,
             "diffwave" => 3 * 6,
             // Half of the way of four steps.
@@ -153,9 +154,9 @@ fn samples_outside_an_inpainted_range_stay_bit_for_bit() {
     let at = |name: &str| folder.path().join(name);
     let (wave, source) = (model("wave"), one());
     let before = integers(&source);
-    for method in ["diffusion", "repaint", "linear-prediction"] {
+    for method in ["diffusion", "repaint", "linear-prediction", "least-squares"] {
         let mut arguments = vec!["--inpaint", "0.05..0.10", text(&source), "--inpaint-method", method];
-        if method != "linear-prediction" {
+        if matches!(method, "diffusion" | "repaint") {
             arguments.extend(["--checkpoint", &wave]);
         }
         let output = at(&format!("{method}.wav"));
@@ -257,6 +258,9 @@ fn spectrograms_are_kept_and_read_back() {
         let all: f32 = second.iter().map(|v| v * v).sum();
         assert!(name == "plain" || apart < 0.2 * all, "{name}: {apart} of {all}");
     }
+    fs::write(at("single.npy"), encode_mel(&[-3.0; 48], 48).unwrap()).unwrap();
+    gen_audio(&at("single.wav"), &["--from", text(&at("single.npy")), "--checkpoint", &wave]);
+    assert_eq!(integers(&at("single.wav")).len(), 1);
     // A folder may hold both kinds.
     fs::create_dir(at("mixed")).unwrap();
     fs::copy(&source, at("mixed/a.wav")).unwrap();
@@ -342,7 +346,7 @@ fn a_dash_is_one_sound() {
     assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
     assert_eq!(hound::WavReader::new(output.stdout.as_slice()).unwrap().len(), 2080);
     let three = PLACE.at("three");
-    for more in [&["--from", text(&three)][..], &["--from", text(&source), "--png"]] {
+    for more in [&["--from", text(&three)][..], &["--from", text(&source), "--png"], &["--png"]] {
         let run = langevin(&[&["gen", "audio", "-o", "-"], more].concat());
         assert!(run.code == 2 && run.stdout.is_empty() && run.stderr.contains("-o -"), "{}", run.stderr);
     }
@@ -398,6 +402,54 @@ fn wrong_recordings_leave_nothing_behind() {
     plain(&["--variations", "2", text(&source), "--checkpoint", &model("diffwave")], 1, &["audio-wave"]);
     plain(&["--variations", "2", text(&source), "--checkpoint", &wave, "--label", "zebra"], 1, &["'zebra'", "high, low"]);
     refused(&["gen", "audio", "--from", text(&three), "-o", text(&at("y.wav"))], &at("y.wav"), 2, &["one file", "3 results"]);
+}
+
+/// Ctrl-C leaves whole files and a manifest of them; the same command makes the rest, and the folder is that of one run.
+#[cfg(unix)]
+#[test]
+fn a_stopped_folder_goes_on_where_it_was() {
+    use std::{
+        process::{Command, Stdio},
+        time::{Duration, Instant},
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let (whole, stopped) = (folder.path().join("whole"), folder.path().join("stopped"));
+    let (wave, source) = (model("wave"), one());
+    let settings = ["--variations", "24", "--strength", "1", "--steps", "300", text(&source), "--checkpoint", &wave, "--png"];
+    let to = |output: &Path, threads: &str| -> Vec<String> {
+        let base = ["gen", "audio", "-o", text(output), "--threads", threads];
+        [&base[..], &settings].concat().into_iter().map(str::to_owned).collect()
+    };
+    fn of(args: &[String]) -> Vec<&str> {
+        args.iter().map(String::as_str).collect()
+    }
+    let mut child = command(&of(&to(&stopped, "1"))).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let started = Instant::now();
+    while !stopped.join("low_ann_3_0.wav").exists() {
+        assert!(started.elapsed() < Duration::from_secs(60) && child.try_wait().unwrap().is_none(), "it did not get going");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+    let ended = child.wait_with_output().unwrap();
+    let told = String::from_utf8_lossy(&ended.stderr);
+    assert!(ended.status.code() == Some(130) && told.contains("of 24 clips") && told.contains("goes on"), "{told}");
+    let manifest = |folder: &Path| -> Value { serde_json::from_slice(&fs::read(folder.join("manifest.json")).unwrap()).unwrap() };
+    let listed = manifest(&stopped);
+    let mut files: Vec<String> = vec!["manifest.json".into()];
+    for clip in listed["clips"].as_array().unwrap() {
+        let file = clip["file"].as_str().unwrap();
+        files.extend([file.to_owned(), file.replace(".wav", ".png")]);
+    }
+    files.sort();
+    assert!(files.len() < 49 && listed["complete"] == false && names(&stopped) == files, "{listed}");
+
+    let before = content(&stopped);
+    let other = langevin(&[&of(&to(&stopped, "1"))[..], &["--seed", "5"]].concat());
+    assert!(other.code == 1 && other.stderr.contains("already there") && content(&stopped) == before, "{}", other.stderr);
+    let again = done(&of(&to(&stopped, "2")));
+    assert!(again.stderr.contains("of 24 clips are already there"), "{}", again.stderr);
+    done(&of(&to(&whole, "2")));
+    assert!(content(&stopped) == content(&whole) && manifest(&whole)["complete"] == true);
 }
 
 #[test]

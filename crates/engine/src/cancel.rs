@@ -3,7 +3,7 @@
 use std::{
     ops::ControlFlow,
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicBool, Ordering},
     },
 };
@@ -18,17 +18,21 @@ impl Cancel {
         Self::default()
     }
 
-    /// A flag that Ctrl-C (and a termination signal) sets; a second Ctrl-C ends the program at once, with code 130.
+    /// The flag of this process that Ctrl-C (and a termination signal) sets; a second Ctrl-C ends the program at once, with code 130.
     pub fn on_ctrl_c() -> Self {
-        let cancel = Self::new();
-        let flag = cancel.clone();
-        // A second handler in one process is refused by the library; the first one then keeps working, which is what we want.
-        let _ = ctrlc::set_handler(move || {
-            if flag.0.swap(true, Ordering::SeqCst) {
-                std::process::exit(130);
-            }
+        static FLAG: OnceLock<Cancel> = OnceLock::new();
+        let flag = FLAG.get_or_init(|| {
+            let cancel = Self::new();
+            let flag = cancel.clone();
+            // Refused where the process has a handler of its own, which then keeps working.
+            let _ = ctrlc::set_handler(move || {
+                if flag.0.swap(true, Ordering::SeqCst) {
+                    std::process::exit(130);
+                }
+            });
+            cancel
         });
-        cancel
+        flag.clone()
     }
 
     /// Asks to stop.

@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 /// Usual order of the predictor.
 pub const ORDER: usize = 32;
 /// Most samples on each side that a predictor is fitted to: 128 ms at 8 kHz, over which speech keeps its spectrum.
-const CONTEXT: usize = 1024;
+pub(super) const CONTEXT: usize = 1024;
 
 /// Coefficients `a_1 .. a_p` of the predictor `x_n = sum_k a_k x_(n-k)` that Burg's recursion fits (Burg 1975): each reflection coefficient
 /// minimises the sum of squared forward and backward errors, so that all of them lie within -1..1 and an extrapolation never grows.
@@ -50,6 +50,11 @@ pub fn extrapolate(samples: &[f32], predictor: &[f64], count: usize) -> Vec<f32>
     values[values.len() - count..].iter().map(|v| *v as f32).collect()
 }
 
+/// What a predictor of a gap is fitted to: the range with so many samples on each side, within a clip of `len` samples.
+pub(super) fn around(range: &Range<usize>, context: usize, len: usize) -> Range<usize> {
+    range.start.saturating_sub(context)..(range.end + context).min(len)
+}
+
 /// A clip with new samples in a range: predictions from the left and, backwards, from the right, cross-faded by a squared cosine. At an end of
 /// the clip there is only one of them; where both are missing the range becomes silence. All other samples stay as they are, bit for bit.
 ///
@@ -63,8 +68,9 @@ pub fn fill_gap(clip: &[f32], range: Range<usize>, order: usize) -> Result<Vec<f
         return Err(Error::NonFinite { what: "samples around the gap", index });
     }
     let count = range.len();
-    let left = &clip[range.start.saturating_sub(CONTEXT)..range.start];
-    let right: Vec<f32> = clip[range.end..(range.end + CONTEXT).min(clip.len())].iter().rev().copied().collect();
+    let near = around(&range, CONTEXT, clip.len());
+    let left = &clip[near.start..range.start];
+    let right: Vec<f32> = clip[range.end..near.end].iter().rev().copied().collect();
     let predict = |context: &[f32]| extrapolate(context, &burg(context, order), count);
     let (from_left, mut from_right) = (predict(left), predict(&right));
     from_right.reverse();

@@ -13,7 +13,10 @@ use langevin_core::{
 };
 use langevin_nn::Sampler;
 
-use super::wave_uses::{WaveRequest, WaveUse};
+use super::{
+    one_by_one,
+    wave_uses::{WaveRequest, WaveUse},
+};
 use crate::{
     Error, Result,
     codec::Frontend,
@@ -247,15 +250,7 @@ impl Sampler for DiffWaveGeneration<'_> {
     }
 
     fn sample(&self, rows: Range<u32>, observe: &dyn Fn() -> ControlFlow<()>) -> ControlFlow<(), Vec<Result<Vec<f32>>>> {
-        let mut made = Vec::with_capacity(rows.len());
-        for row in rows {
-            made.push(match self.make(row, observe) {
-                Ok(ControlFlow::Continue(sound)) => Ok(sound),
-                Ok(ControlFlow::Break(())) => return ControlFlow::Break(()),
-                Err(error) => Err(error),
-            });
-        }
-        ControlFlow::Continue(made)
+        one_by_one(rows, |row| self.make(row, observe))
     }
 
     fn finish(&self, _row: u32, raw: Result<Vec<f32>>) -> Result<Vec<f32>> {

@@ -16,7 +16,8 @@ use langevin_nn::{Constant, Init, Trainable};
 
 use super::{
     example,
-    prior::{Guidance, MOMENTS, Prior, c_noise},
+    guided::{Guidance, c_noise},
+    prior::{MOMENTS, Prior},
     vectors::Vectors,
 };
 use crate::{

@@ -11,7 +11,10 @@ use langevin_core::{
 };
 use langevin_nn::Sampler;
 
-use super::prior::{Guidance, GuidedPrior, Prior};
+use super::{
+    guided::Guidance,
+    prior::{GuidedPrior, Prior},
+};
 use crate::{Error, Result, codec::Features, model::Conditions};
 
 /// Samples in a micro-batch. Guidance doubles them to 12 rows, two full tiles of the matrix kernel (6 rows each); larger batches gain
@@ -84,11 +87,7 @@ impl<'a> Generation<'a> {
         let vocabulary = &prior.config.vocabulary;
         let labels = request.labels.iter().map(|name| vocabulary.label(name)).collect::<Result<Vec<_>>>()?;
         let speaker = request.speaker.as_deref().map(|name| vocabulary.speaker(name)).transpose()?;
-        for (name, value) in [("guidance of the label", request.guidance.label), ("guidance of the speaker", request.guidance.speaker)] {
-            if !(-100.0..=100.0).contains(&value) {
-                return Err(Error::Setting { name, value, least: -100.0, most: 100.0 });
-            }
-        }
+        request.guidance.check()?;
         let (shortest, longest) = prior.codec.seconds();
         if let Some(value) = request.seconds
             && !(shortest..=longest).contains(&value)

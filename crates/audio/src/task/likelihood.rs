@@ -16,23 +16,32 @@ use langevin_core::{
 };
 use serde::Serialize;
 
-use super::{
-    prior::{Guidance, Prior},
-    vectors::Vectors,
-};
+use super::{guided::Guidance, prior::Prior, vectors::Vectors};
 use crate::{Error, Result, model::Conditions};
 
-const UNGUIDED: Guidance = Guidance { label: 1.0, speaker: 1.0 };
-
-/// Mean and standard error over recordings, in nats.
+/// Mean of several numbers of nats, with its standard error.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Estimate {
-    /// Mean over recordings, nats.
+    /// Mean, nats.
     pub nats: f64,
-    /// Its standard error, nats.
-    pub standard_error: f64,
-    /// Mean in bits per number of the vector.
+    /// Its standard error, nats; none of a single number.
+    pub standard_error: Option<f64>,
+    /// Mean in bits per number of what is likely.
     pub bits_per_dim: f64,
+}
+
+impl Estimate {
+    /// Of numbers of nats, each for a vector of `dim` numbers.
+    pub fn of(nats: &[f64], dim: usize) -> Self {
+        let n = nats.len().max(1) as f64;
+        let mean = nats.iter().sum::<f64>() / n;
+        let square = nats.iter().map(|v| (v - mean).powi(2)).sum::<f64>();
+        Self {
+            nats: mean,
+            standard_error: (nats.len() > 1).then(|| (square / (n - 1.0) / n).sqrt()),
+            bits_per_dim: mean / (dim as f64 * std::f64::consts::LN_2),
+        }
+    }
 }
 
 /// `-ln p` by the probability-flow ODE.
@@ -133,7 +142,7 @@ impl<'a> Likelihood<'a> {
         }
         let differentiable = self.prior.differentiable();
         let conditions = self.conditions(rows);
-        let base = differentiable.denoiser(&conditions, UNGUIDED, &Sampling::default());
+        let base = differentiable.denoiser(&conditions, Guidance::NONE, &Sampling::default());
         let field = Traced { base, dim: d, device: self.prior.device() };
         let found = likelihood(&field, schedule, &x, (least, most), steps, schedule.level(most).sigma, Some(&probes))?;
         Ok(found.log_p.iter().zip(found.prior_mismatch).map(|(log_p, mismatch)| (-log_p, mismatch)).collect())
@@ -141,12 +150,9 @@ impl<'a> Likelihood<'a> {
 
     /// Mean and error of the rows of [`exact`](Self::exact).
     pub fn summarise(&self, rows: &[(f64, f64)]) -> Exact {
-        let n = rows.len().max(1) as f64;
-        let nats = rows.iter().map(|r| r.0).sum::<f64>() / n;
-        let variance = rows.iter().map(|r| (r.0 - nats).powi(2)).sum::<f64>() / (n - 1.0).max(1.0);
         Exact {
-            negative_log_p: Estimate { nats, standard_error: (variance / n).sqrt(), bits_per_dim: self.bits(nats) },
-            prior_mismatch: rows.iter().map(|r| r.1).sum::<f64>() / n,
+            negative_log_p: Estimate::of(&rows.iter().map(|r| r.0).collect::<Vec<_>>(), self.dim()),
+            prior_mismatch: rows.iter().map(|r| r.1).sum::<f64>() / rows.len().max(1) as f64,
             recordings: rows.len(),
         }
     }
@@ -167,7 +173,7 @@ impl<'a> Likelihood<'a> {
     pub fn errors(&self, rows: Range<usize>, levels: &[Level]) -> Errors {
         let (d, count) = (self.dim(), rows.len());
         let conditions = self.conditions(rows.clone());
-        let denoiser = self.prior.denoiser(&conditions, UNGUIDED, &Sampling::default());
+        let denoiser = self.prior.denoiser(&conditions, Guidance::NONE, &Sampling::default());
         let tensor = |v: Vec<f32>| Tensor::<2>::from_data(TensorData::new(v, [count, d]), self.prior.device());
         let x0 = tensor(self.vectors.vectors[rows.clone()].concat());
         let learns = self.prior.config.heads() == 2;

@@ -5,6 +5,7 @@ mod diffwave;
 mod distill;
 mod dither;
 mod generate;
+mod guided;
 mod judge;
 mod likelihood;
 mod memory;
@@ -25,9 +26,10 @@ pub use diffwave::{DiffWave, DiffWaveGeneration};
 pub use distill::{DistillTask, student_config};
 pub use dither::dither;
 pub use generate::{Generation, Request, Sound, Vocode};
+pub use guided::Guidance;
 pub use judge::{Judge, Judged};
 pub use likelihood::{Bounds, Errors, Estimate, Exact, Likelihood};
-pub use prior::{Guidance, Prior};
+pub use prior::Prior;
 pub use score::{Reference, Scores, score};
 pub use train_diffwave::DiffWaveTask;
 pub use train_judge::JudgeTask;
@@ -36,10 +38,27 @@ pub use train_wave::WaveTask;
 pub use vectors::Vectors;
 pub use wave::{Given, GuidedWave, Wave};
 pub use wave_generation::WaveGeneration;
-pub use wave_likelihood::WaveLikelihood;
+pub use wave_likelihood::{WaveDensity, WaveLikelihood};
 pub use wave_uses::{WaveRequest, WaveUse};
 
+use std::ops::{ControlFlow, Range};
+
 use langevin_core::{Philox, noise::stream};
+
+use crate::Result;
+
+/// Rows made one by one, until one of them is stopped: the sampling of models whose rows differ in length.
+fn one_by_one<T>(rows: Range<u32>, make: impl Fn(u32) -> Result<ControlFlow<(), T>>) -> ControlFlow<(), Vec<Result<T>>> {
+    let mut made = Vec::with_capacity(rows.len());
+    for row in rows {
+        made.push(match make(row) {
+            Ok(ControlFlow::Continue(item)) => Ok(item),
+            Ok(ControlFlow::Break(())) => return ControlFlow::Break(()),
+            Err(error) => Err(error),
+        });
+    }
+    ControlFlow::Continue(made)
+}
 
 /// Number of the training example in row `row` of step `step`: every epoch visits all examples in an order of its own.
 fn example(noise: Philox, examples: usize, batch: u32, step: u32, row: u32) -> usize {

@@ -13,7 +13,8 @@ use langevin_nn::Constant;
 
 use super::{
     code::Code,
-    prior::{MOMENTS, c_noise},
+    guided::c_noise,
+    prior::MOMENTS,
     train_prior::{CODE, VALIDATION_SEED},
     vectors::Vectors,
 };

@@ -1,22 +1,22 @@
 //! The trained prior as a denoiser of core.
 
-use std::{ops::Range, sync::Arc};
+use std::sync::Arc;
 
 use burn::{
     module::Module as _,
     tensor::{Device, Tensor},
 };
 use langevin_core::{
-    Denoiser, Error as CoreError, Level, Param, State as _,
+    Denoiser, Error as CoreError, Level, Param,
     drive::VarianceDenoiser,
-    guide::rescale,
     loss::{Dsm, Weight},
-    recipe::{Run, Sampling, Threshold},
+    recipe::{Run, Sampling},
     schedule::Schedule,
     variance::ScoreMoments,
 };
 use langevin_nn::{Constant, Vae};
 
+use super::guided::{Guidance, Guide, c_noise, full, seen_by, variants};
 use crate::{
     Error, Result,
     codec::Codec,
@@ -26,15 +26,6 @@ use crate::{
 
 /// Name of the checkpoint's constant that holds the score's moments, rows of alpha, sigma and `E |eps|^2` per number.
 pub(super) const MOMENTS: &str = "score_moments";
-
-/// Guidance weights of label and speaker; 1 is unguided, 0 ignores the condition.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Guidance {
-    /// Weight of the label.
-    pub label: f64,
-    /// Weight of the speaker.
-    pub speaker: f64,
-}
 
 /// A trained prior: codec and network.
 pub struct Prior {
@@ -151,14 +142,7 @@ impl Prior {
 
     /// The guided denoiser of a batch with these conditions.
     pub fn denoiser<'a>(&'a self, conditions: &'a Conditions, guidance: Guidance, sampling: &Sampling) -> GuidedPrior<'a> {
-        GuidedPrior {
-            prior: self,
-            conditions,
-            variants: variants(guidance),
-            rescale: sampling.guidance_rescale,
-            guided_at: sampling.guided_at(),
-            threshold: sampling.threshold,
-        }
+        GuidedPrior { prior: self, guide: Guide::new(conditions, guidance, sampling) }
     }
 }
 
@@ -170,39 +154,11 @@ fn moments_of(constant: &Constant) -> Result<ScoreMoments> {
     Ok(ScoreMoments::from_rows(&rows)?)
 }
 
-/// The network's noise input at a level: `ln(sigma / alpha) / 4`, kept finite at the ends.
-pub(super) fn c_noise(at: Level) -> f32 {
-    (-0.25 * at.lambda()).clamp(-5.0, 5.0) as f32
-}
-
-/// Weight of an estimate, and whether it sees the label and the speaker.
-pub(super) type Variant = (f64, bool, bool);
-
-/// `D = D(-,-) + w_l [D(l,-) - D(-,-)] + w_s [D(l,s) - D(l,-)]`; with equal weights the middle term vanishes and two variants remain, the
-/// classifier-free guidance of core's `Guided`. All variants go through the network as one batch.
-pub(super) fn variants(guidance: Guidance) -> Vec<Variant> {
-    let all = [(guidance.speaker, true, true), (guidance.label - guidance.speaker, true, false), (1.0 - guidance.label, false, false)];
-    all.into_iter().filter(|v| v.0 != 0.0).collect()
-}
-
-/// The conditions of a batch that holds every variant.
-pub(super) fn seen_by(variants: &[Variant], conditions: &Conditions) -> Conditions {
-    let see = |shown: bool, ids: &[Option<usize>]| ids.iter().map(move |id| id.filter(|_| shown)).collect::<Vec<_>>();
-    Conditions {
-        labels: variants.iter().flat_map(|v| see(v.1, &conditions.labels)).collect(),
-        speakers: variants.iter().flat_map(|v| see(v.2, &conditions.speakers)).collect(),
-    }
-}
-
 /// The prior under guidance: a weighted sum of its estimates with and without conditions.
 #[derive(Debug)]
 pub struct GuidedPrior<'a> {
     prior: &'a Prior,
-    conditions: &'a Conditions,
-    variants: Vec<Variant>,
-    rescale: f64,
-    guided_at: Range<f64>,
-    threshold: Threshold,
+    guide: Guide<'a>,
 }
 
 impl Denoiser<Tensor<2>> for GuidedPrior<'_> {
@@ -213,27 +169,17 @@ impl Denoiser<Tensor<2>> for GuidedPrior<'_> {
 
 impl VarianceDenoiser<2> for GuidedPrior<'_> {
     fn denoise_with_share(&self, x: &Tensor<2>, at: Level, _node: u32) -> (Tensor<2>, Option<Tensor<2>>) {
-        const UNGUIDED: [Variant; 1] = [(1.0, true, true)];
-        let variants = if self.guided_at.contains(&at.ve_sigma()) { self.variants.as_slice() } else { &UNGUIDED };
+        let variants = self.guide.variants_at(at);
         let [rows, width] = x.dims();
         let copies = variants.len();
-        let conditions = seen_by(variants, self.conditions);
         let c = self.prior.param().coef(at);
         let input = x.clone().mul_scalar(c.input);
         let input = if copies == 1 { input } else { Tensor::cat(vec![input; copies], 0) };
-        let raw = self.prior.net.forward(input, &vec![c_noise(at); rows * copies], &conditions);
+        let raw = self.prior.net.forward(input, &vec![c_noise(at); rows * copies], &self.guide.seen_by(variants));
         let parts: Vec<Tensor<2>> = (0..copies).map(|k| raw.clone().slice([k * rows..(k + 1) * rows, 0..width])).collect();
-        // The variants' weights sum to 1, so the skip connection enters once.
-        let mut terms = vec![(c.skip, x)];
-        terms.extend(parts.iter().zip(variants).map(|(part, v)| (c.out * v.0, part)));
-        let mut x0 = Tensor::lincomb(&terms);
-        let full = variants.iter().position(|v| v.1 && v.2);
-        if let (true, Some(full)) = (copies > 1 && self.rescale > 0.0, full) {
-            x0 = rescale(x0, Tensor::lincomb(&[(c.skip, x), (c.out, &parts[full])]), self.rescale);
-        }
         // The variance is that of the conditional network: guidance moves means.
-        let share = (self.prior.config.heads() == 2)
-            .then(|| raw.slice([full.unwrap_or(0) * rows..(full.unwrap_or(0) + 1) * rows, width..2 * width]));
-        (self.threshold.apply(x0), share)
+        let of_variance = full(variants).unwrap_or(0) * rows;
+        let share = (self.prior.config.heads() == 2).then(|| raw.slice([of_variance..of_variance + rows, width..2 * width]));
+        (self.guide.estimate(x, c, &parts, variants), share)
     }
 }

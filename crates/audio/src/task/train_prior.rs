@@ -17,7 +17,7 @@ use langevin_core::{
 };
 use langevin_nn::{Constant, Init, Trainable};
 
-use super::{code::Code, example, memory::Memory, moments, prior::c_noise, vectors::Vectors};
+use super::{code::Code, example, guided::c_noise, memory::Memory, moments, vectors::Vectors};
 use crate::{
     Result,
     codec::Codec,

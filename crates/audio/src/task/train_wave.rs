@@ -13,7 +13,7 @@ use langevin_core::{
 use langevin_nn::{Constant, Init, Trainable};
 use rayon::prelude::*;
 
-use super::{example, prior::c_noise, train_prior::VALIDATION_SEED, wave::Given};
+use super::{example, guided::c_noise, train_prior::VALIDATION_SEED, wave::Given};
 use crate::{
     Result,
     codec::stretch,

@@ -7,15 +7,14 @@ use burn::{
     tensor::{Device, Tensor, TensorData},
 };
 use langevin_core::{
-    Denoiser, Level, Param, State as _,
+    Denoiser, Level, Param,
     drive::VarianceDenoiser,
-    guide::rescale,
-    recipe::{Run, Sampling, Threshold},
+    recipe::{Run, Sampling},
     schedule::Schedule,
 };
 use langevin_nn::Constant;
 
-use super::prior::{Guidance, Variant, c_noise, seen_by, variants};
+use super::guided::{Guidance, Guide, Variant, c_noise};
 use crate::{
     Result,
     config::WaveConfig,
@@ -25,7 +24,7 @@ use crate::{
 
 /// Frames that the network sees at once. Longer clips are cut at every evaluation, each part with as many frames beside it as an estimate
 /// depends on, so that memory stays bounded and no seam exists.
-const PART: usize = 512;
+pub(super) const PART: usize = 512;
 
 /// A trained waveform model: codec and network.
 pub struct Wave {
@@ -98,21 +97,9 @@ impl Wave {
 
     /// The guided denoiser of states of shape `[1, frames, 64]`.
     pub fn denoiser<'a>(&'a self, given: &'a Given, conditions: &'a Conditions, guidance: Guidance, sampling: &Sampling) -> GuidedWave<'a> {
-        let nothing = conditions.labels.iter().chain(&conditions.speakers).all(Option::is_none);
-        GuidedWave {
-            wave: self,
-            given,
-            conditions,
-            variants: if nothing { vec![UNGUIDED] } else { variants(guidance) },
-            rescale: sampling.guidance_rescale,
-            guided_at: sampling.guided_at(),
-            threshold: sampling.threshold,
-        }
+        GuidedWave { wave: self, given, guide: Guide::new(conditions, guidance, sampling) }
     }
 }
-
-/// The variant that sees all conditions.
-const UNGUIDED: Variant = (1.0, true, true);
 
 /// What is known of a clip before it is made.
 #[derive(Clone, Debug, PartialEq)]
@@ -177,11 +164,7 @@ impl Given {
 pub struct GuidedWave<'a> {
     wave: &'a Wave,
     given: &'a Given,
-    conditions: &'a Conditions,
-    variants: Vec<Variant>,
-    rescale: f64,
-    guided_at: Range<f64>,
-    threshold: Threshold,
+    guide: Guide<'a>,
 }
 
 impl GuidedWave<'_> {
@@ -191,7 +174,7 @@ impl GuidedWave<'_> {
         let mels = self.wave.config.codec.mels;
         let rows = self.given.rows(mels);
         let width = GIVEN + mels;
-        let (conditions, levels) = (seen_by(variants, self.conditions), vec![c_noise(at); copies]);
+        let (conditions, levels) = (self.guide.seen_by(variants), vec![c_noise(at); copies]);
         let reach = self.wave.config.reach();
         let mut parts = vec![Vec::new(); copies];
         for start in (0..frames).step_by(PART) {
@@ -212,18 +195,10 @@ impl GuidedWave<'_> {
 
 impl Denoiser<Tensor<3>> for GuidedWave<'_> {
     fn denoise(&self, x: &Tensor<3>, at: Level, _node: u32) -> Tensor<3> {
-        let variants = if self.guided_at.contains(&at.ve_sigma()) { self.variants.as_slice() } else { &[UNGUIDED] };
+        let variants = self.guide.variants_at(at);
         let c = self.wave.param().coef(at);
         let outputs = self.outputs(&x.clone().mul_scalar(c.input), at, variants);
-        // The variants' weights sum to 1, so the skip connection enters once.
-        let mut terms = vec![(c.skip, x)];
-        terms.extend(outputs.iter().zip(variants).map(|(output, v)| (c.out * v.0, output)));
-        let mut x0 = Tensor::lincomb(&terms);
-        let full = variants.iter().position(|v| v.1 && v.2);
-        if let (true, Some(full)) = (variants.len() > 1 && self.rescale > 0.0, full) {
-            x0 = rescale(x0, Tensor::lincomb(&[(c.skip, x), (c.out, &outputs[full])]), self.rescale);
-        }
-        let x0 = self.given.hold(self.threshold.apply(x0));
+        let x0 = self.given.hold(self.guide.estimate(x, c, &outputs, variants));
         match &self.given.clip {
             None => x0,
             Some((clip, range)) => {

@@ -5,7 +5,7 @@ use std::{ops::Range, sync::Arc};
 use burn::tensor::{Tensor, TensorData};
 use langevin_core::{drive::RePaint, recipe::Sampling};
 
-use super::{prior::Guidance, wave::Wave};
+use super::{guided::Guidance, wave::Wave};
 use crate::{Error, Result, loudness, wave_codec::BANDS};
 
 /// Longest clip made or changed, seconds.
@@ -62,8 +62,8 @@ pub enum WaveUse {
         /// Share of the steps, 0 (the clip, bit for bit) to 1 (a new sound of its length).
         strength: f64,
     },
-    /// A clip between two others: spherically between the noises that DDIM takes them to (Song et al. 2021). The ends are the
-    /// reconstructions of the inputs.
+    /// A clip between two others, both stretched to its length: spherically between the noises that DDIM takes them to (Song et al. 2021). The ends are
+    /// the reconstructions of the inputs.
     Interpolate {
         /// The clip at share 0.
         from: Arc<[f32]>,

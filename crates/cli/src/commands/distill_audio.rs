@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 use langevin_audio::{
     ModelConfig,
     config::{Distillation, PriorConfig},
-    data::Recordings,
     task::{DistillTask, Vectors, student_config},
 };
 use langevin_engine::{Checkpoint, DistillRunConfig, Outcome, RunConfig, TrainOptions, state, train};
@@ -76,9 +75,9 @@ pub(super) fn run(args: &Args, settings: &Settings) -> Result<(), Failure> {
         students.push((student, config.round(steps, table)));
     }
 
-    let mut recordings = Recordings::read(&args.data, model.codec.rate)?;
+    let mut recordings = audio::recordings(&args.data, model.codec.rate, settings)?;
     let held = match &args.valid {
-        Some(valid) => Recordings::read(valid, model.codec.rate)?,
+        Some(valid) => audio::recordings(valid, model.codec.rate, settings)?,
         None => recordings.hold_out(),
     };
     for note in recordings.notes.iter().chain(&held.notes) {

@@ -7,7 +7,6 @@ use std::{
 };
 
 use langevin_audio::{
-    data::Recordings,
     loudest_rms,
     task::{Generation, Guidance, Judge, Judged, Reference, Request, Scores, score},
 };
@@ -15,7 +14,7 @@ use langevin_engine::{Cancel, Error, Workers, parallel::whole_micro_batches};
 use langevin_nn::Sampler as _;
 
 use super::{
-    likelihood_audio,
+    likelihood_audio::{self, Asked, OdeArgs},
     pairs_audio::{self, PairArgs},
 };
 use crate::{
@@ -60,20 +59,19 @@ pub(crate) struct Args {
     /// a model of waveforms exactly, each by itself
     #[arg(long, value_name = "DIR|CSV|WAV", conflicts_with_all = ["clips", "train", "held_out"])]
     likelihood: Option<PathBuf>,
-    /// Runge-Kutta steps of the exact likelihood
-    #[arg(long, value_name = "N", default_value = "50", value_parser = values::whole(1..=10_000))]
-    pub(super) ode_steps: u32,
+    #[command(flatten)]
+    ode: OdeArgs,
     /// Steps of the chains whose likelihood is bounded
     #[arg(long, value_name = "N,..", default_value = "10,25,50,100", value_delimiter = ',', value_parser = values::whole(1..=10_000))]
-    pub(super) bound_steps: Vec<u32>,
+    bound_steps: Vec<u32>,
     #[command(flatten)]
     pairs: PairArgs,
     #[command(flatten)]
-    pub(super) sampling: SamplingArgs,
+    sampling: SamplingArgs,
     #[command(flatten)]
-    pub(super) checkpoint: CheckpointArg,
+    checkpoint: CheckpointArg,
     #[command(flatten)]
-    pub(super) seed: SeedArg,
+    seed: SeedArg,
 }
 
 /// Clips with the names that were asked for.
@@ -85,8 +83,19 @@ struct Set {
 
 pub(super) fn run(args: &Args, settings: &Settings) -> Result<(), Failure> {
     if let Some(recordings) = &args.likelihood {
-        return likelihood_audio::run(recordings, args, settings);
+        let asked = Asked {
+            recordings,
+            checkpoint: &args.checkpoint.checkpoint,
+            label: None,
+            speaker: None,
+            ode: &args.ode,
+            seed: &args.seed,
+            bounds: Some((&args.sampling, &args.bound_steps)),
+            dry_run: false,
+        };
+        return likelihood_audio::run(&asked, settings);
     }
+    args.ode.refuse()?;
     if let (Some(clips), Some(recordings)) = (&args.clips, args.pairs.recordings()) {
         return pairs_audio::run(clips, recordings, &args.pairs, settings);
     }
@@ -97,7 +106,7 @@ pub(super) fn run(args: &Args, settings: &Settings) -> Result<(), Failure> {
     let started = std::time::Instant::now();
     let set = match &args.clips {
         Some(folder) => {
-            let found = Recordings::read(folder, judge.rate())?;
+            let found = audio::recordings(folder, judge.rate(), settings)?;
             for note in &found.notes {
                 settings.talk(&format!("note: {note}"));
             }
@@ -113,7 +122,7 @@ pub(super) fn run(args: &Args, settings: &Settings) -> Result<(), Failure> {
     let judged = judge_all(&judge, &set.clips, &workers)?;
     let silent = set.clips.iter().filter(|c| loudest_rms(c, judge.rate()) < SILENCE || c.iter().any(|v| !v.is_finite())).count();
     let embeddings = |folder: &Path| -> Result<Vec<Vec<f32>>, Failure> {
-        let recordings = Recordings::read(folder, judge.rate())?;
+        let recordings = audio::recordings(folder, judge.rate(), settings)?;
         Ok(judge_all(&judge, &recordings.clips, &workers)?.into_iter().map(|j| j.embedding).collect())
     };
     let scores = match (&args.train, &args.held_out) {

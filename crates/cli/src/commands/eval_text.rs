@@ -34,8 +34,8 @@ pub(crate) struct Args {
     /// Numbers of hidden tokens, or times, at which each window is measured for the bound
     #[arg(long, value_name = "K", default_value = "8", value_parser = values::whole(1..=100_000))]
     pub(super) stratified: u32,
-    /// Measure windows of about this many characters, spread evenly over the corpus; 0 measures all of it
-    #[arg(long, value_name = "CHARS", default_value = "131072", value_parser = values::whole(0..=u32::MAX))]
+    /// Measure windows of about this many characters, spread evenly over the corpus, or `all` (as 0 does)
+    #[arg(long, value_name = "CHARS|all", default_value = "131072", value_parser = limit)]
     pub(super) limit: u32,
     /// Label that the model is told for all texts
     #[arg(long, value_name = "NAME")]
@@ -68,6 +68,10 @@ pub(crate) struct Args {
     /// Their tasks: JSON lines with id, input, gold and kind
     #[arg(long, value_name = "JSONL", requires = "infilled")]
     pub(super) tasks: Option<PathBuf>,
+}
+
+fn limit(text: &str) -> Result<u32, String> {
+    if text == "all" { Ok(0) } else { values::whole(0..=u32::MAX)(text).map_err(|wanted| format!("{wanted}, or all")) }
 }
 
 fn block(text: &str) -> Result<usize, String> {

@@ -4,6 +4,7 @@ mod changed;
 mod listen;
 mod maker;
 mod manifest;
+mod resume;
 mod sources;
 mod speech;
 mod targets;
@@ -14,9 +15,10 @@ use std::path::{Path, PathBuf};
 
 use langevin_audio::WavFormat;
 
+use super::likelihood_audio::{self, Asked, OdeArgs};
 use crate::{
     args::{SeedArg, ShardArg, WriteArgs},
-    audio,
+    audio, output,
     report::Failure,
     sampling::SamplingArgs,
     settings::Settings,
@@ -31,12 +33,14 @@ const MOST: u32 = 10_000_000;
 ///
 /// Alone it generates: {label}_{speaker}_{i}.wav and manifest.json. Clip i depends on the seed and the settings only, not on -n, threads or shards.
 /// With --from, --inpaint, --upsample, --variations or --interpolate it starts from recordings: a file gives a file, a folder a
-/// folder with the same names; what is made of a file does not depend on the files beside it.
+/// folder with the same names; what is made of a file does not depend on the files beside it. --likelihood tells how probable recordings are, and
+/// writes nothing.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: langevin gen audio --label 7 -n 8 -o out/
 Example: langevin gen audio --text \"4 0 7\" --speaker theo -o out/
 Example: langevin gen audio --from recordings/ -o vocoded/
-Example: langevin gen audio --inpaint 0.10..0.20 x.wav -o y.wav")]
+Example: langevin gen audio --inpaint 0.10..0.20 x.wav -o y.wav
+Example: langevin gen audio --likelihood recordings/ --json")]
 pub(crate) struct Args {
     /// What is said; drawn for each clip when absent
     #[arg(long, value_name = "NAME")]
@@ -48,8 +52,8 @@ pub(crate) struct Args {
     #[arg(short, value_name = "N", value_parser = values::whole(1..=MOST))]
     n: Option<u32>,
     /// Folder for the clips, a .wav file for one, or - for one on stdout
-    #[arg(short, long, value_name = "DIR|WAV|-")]
-    output: PathBuf,
+    #[arg(short, long, value_name = "DIR|WAV|-", required_unless_present = "likelihood")]
+    output: Option<PathBuf>,
     /// Generate K takes of each clip (of each word of a --text) and keep the one that the built-in judge understands best
     #[arg(long, value_name = "K", value_parser = values::whole(1..=1000))]
     best_of: Option<u32>,
@@ -74,6 +78,8 @@ pub(crate) struct Args {
     #[command(flatten)]
     uses: UseArgs,
     #[command(flatten)]
+    ode: OdeArgs,
+    #[command(flatten)]
     sampling: SamplingArgs,
     #[command(flatten)]
     seed: SeedArg,
@@ -94,6 +100,11 @@ enum Format {
 impl Args {
     fn checkpoint_or<'a>(&'a self, default: &'a str) -> &'a Path {
         self.checkpoint.as_deref().unwrap_or(Path::new(default))
+    }
+
+    /// Where results go. Only what writes nothing runs without one.
+    fn output(&self) -> &Path {
+        self.output.as_deref().unwrap_or(Path::new(output::STDOUT))
     }
 
     /// The format of new sounds.
@@ -120,6 +131,20 @@ const fn format_name(format: WavFormat) -> &'static str {
 }
 
 pub(super) fn run(args: &Args, settings: &Settings) -> Result<(), Failure> {
+    if let Some(recordings) = args.uses.likelihood() {
+        let asked = Asked {
+            recordings,
+            checkpoint: args.checkpoint_or(audio::WAVE),
+            label: args.label.as_deref(),
+            speaker: args.speaker.as_deref(),
+            ode: &args.ode,
+            seed: &args.seed,
+            bounds: None,
+            dry_run: args.write.dry_run,
+        };
+        return likelihood_audio::run(&asked, settings);
+    }
+    args.ode.refuse()?;
     match args.uses.chosen(args)? {
         None if args.checkpoint.as_deref().map(audio::is_waveforms).transpose()? == Some(true) => {
             changed::run(&args.uses.sample(args)?, args, settings)

@@ -90,7 +90,8 @@ struct MethodArgs {
     /// Draw from the likeliest tokens that make up this probability [default: the checkpoint's; of gaps 1]
     #[arg(long, value_name = "P", value_parser = values::number(1e-6..=1.0))]
     top_p: Option<f64>,
-    /// Tokens that are written together, given those before: 1 is autoregression, full the whole context [default: the checkpoint's; of gaps full]
+    /// Tokens that are written together, given those before: 1 is autoregression, full the whole context; sizes between those that the model has
+    /// learned, that divide its context, do too [default: the checkpoint's; of gaps full]
     #[arg(long, value_name = "N|full", value_parser = block)]
     block: Option<usize>,
     /// What the text should be like: a label of the model

@@ -7,7 +7,10 @@ use langevin_text::{
     baseline::KneserNey,
     corpus::Corpus,
     model::TextModel,
-    task::likelihood::{Bits, Bound, Likelihood, Measure, Score, Window, parts, windows},
+    task::{
+        likelihood::{Bits, Bound, Likelihood, Measure, Score, Window, parts, windows},
+        sample::Predict,
+    },
 };
 use serde::Serialize;
 
@@ -49,6 +52,10 @@ pub(super) fn run(path: &Path, args: &Args, settings: &Settings) -> Result<(), F
     let block = args.block.unwrap_or_else(|| usual_block(&model, args.bound));
     let measure = Measure { bound: args.bound, block, strata: args.stratified as usize, seed: args.seed };
     let likelihood = Likelihood::new(&model, model.config(), &device, measure)?;
+    if !Predict::knows(&model, block) {
+        settings
+            .talk(&format!("note: {} has not learned to write blocks of {block}, so this says little about it", args.checkpoint.display()));
+    }
     let limit = (args.limit > 0).then_some(args.limit as usize);
     let mut windows = windows(&corpus, context, limit);
     windows.iter_mut().for_each(|window| window.label = label);
@@ -61,7 +68,7 @@ pub(super) fn run(path: &Path, args: &Args, settings: &Settings) -> Result<(), F
     }
     if limit.is_some_and(|limit| limit < corpus.characters()) {
         let said = format!("note: {} windows spread over {} characters are measured", windows.len(), corpus.characters());
-        settings.talk(&format!("{said}; --limit 0 measures all"));
+        settings.talk(&format!("{said}; --limit all measures the whole"));
     }
 
     let parts = parts(&windows, PART);

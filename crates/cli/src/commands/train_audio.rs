@@ -4,7 +4,6 @@ use std::path::PathBuf;
 
 use langevin_audio::{
     ModelConfig,
-    data::Recordings,
     task::{DiffWaveTask, JudgeTask, PriorTask, WaveTask},
 };
 use langevin_engine::{Checkpoint, state};
@@ -42,9 +41,9 @@ pub(super) fn run(args: &Args, settings: &Settings) -> Result<(), Failure> {
     let mut model = audio::model_config(&config, &source)?;
     args.run.check_folder()?;
 
-    let mut recordings = Recordings::read(&args.data, model.rate())?;
+    let mut recordings = audio::recordings(&args.data, model.rate(), settings)?;
     let held = match &args.valid {
-        Some(valid) => Recordings::read(valid, model.rate())?,
+        Some(valid) => audio::recordings(valid, model.rate(), settings)?,
         None => recordings.hold_out(),
     };
     for note in recordings.notes.iter().chain(&held.notes) {

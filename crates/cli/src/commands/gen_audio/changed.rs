@@ -1,29 +1,33 @@
 //! `gen audio` with a source: each recording becomes one sound or several, in files of the same names.
 
 use std::{
+    cell::Cell,
     ops::ControlFlow,
-    sync::atomic::{AtomicU64, Ordering},
+    time::{Duration, Instant},
 };
 
 use langevin_audio::WavFormat;
-use langevin_engine::{Cancel, Error};
+use langevin_engine::{Cancel, Error, Workers};
 use serde::Serialize;
 
 use super::{
     Args, format_name,
     maker::{About, Maker, check},
+    resume,
     sources::Sources,
     targets::{Beside, Entry, Made, Target},
     uses::Use,
 };
 use crate::{output, report::Failure, settings::Settings, values};
 
-/// Results that are in memory at once.
-const TOGETHER: usize = 64;
+/// Results of each worker that are in memory at once.
+const TOGETHER: usize = 4;
+/// Least time between two writings of the manifest of a folder that is being filled.
+const OFTEN: Duration = Duration::from_secs(1);
 
 /// What decides the bytes of every result, and the results.
 #[derive(Serialize)]
-struct Document {
+pub(super) struct Document {
     schema_version: u32,
     version: &'static str,
     r#use: &'static str,
@@ -42,12 +46,33 @@ struct Document {
     rate: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     duration: Option<f64>,
+    /// Of an interpolation.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    points: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    label_guidance: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    speaker_guidance: Option<f64>,
     device: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     format: Option<&'static str>,
+    /// Endings of what is beside each clip.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    beside: Vec<&'static str>,
     /// Of all results together.
-    network_evaluations: u64,
-    clips: Vec<Entry>,
+    pub(super) network_evaluations: u64,
+    /// Whether all results are there; the command that was stopped goes on when it is given again.
+    pub(super) complete: bool,
+    pub(super) clips: Vec<Entry>,
+}
+
+impl Document {
+    /// Takes in the results that are there.
+    fn list(&mut self, entries: &[Option<Entry>]) {
+        self.clips = entries.iter().flatten().cloned().collect();
+        self.network_evaluations = self.clips.iter().map(|clip| clip.network_evaluations).sum();
+        self.complete = self.clips.len() == entries.len();
+    }
 }
 
 pub(super) fn run(chosen: &Use, args: &Args, settings: &Settings) -> Result<(), Failure> {
@@ -58,48 +83,106 @@ pub(super) fn run(chosen: &Use, args: &Args, settings: &Settings) -> Result<(), 
     let (maker, about) = Maker::open(chosen, args, seed, &device)?;
     let sources = sources(chosen, &maker)?;
     let jobs = jobs(chosen, args, &sources);
-    let mut document = document(chosen, args, settings, about, seed);
-    sources.check(settings, &workers, &|path, source| check(chosen, path, source))?;
-    let names: Vec<String> = jobs.iter().map(|job| job.name.clone()).collect();
+    let save_mel = matches!(chosen, Use::Vocode { save_mel: true, .. });
+    let beside = Beside { png: args.png, mel: save_mel };
+    let mut document = document(chosen, args, settings, about, seed, beside);
+    sources.check(settings, &workers, &cancel, &|path, source| check(chosen, path, source))?;
     if args.write.dry_run {
+        let names: Vec<&str> = jobs.iter().map(|job| job.name.as_str()).collect();
         return output::json(&serde_json::json!({ "settings": document, "results": names }));
     }
-    let save_mel = matches!(chosen, Use::Vocode { save_mel: true, .. });
-    let target = Target::claim(&args.output, &names, sources.folder, Beside { png: args.png, mel: save_mel }, args.write.force)?;
-
-    let started = std::time::Instant::now();
-    let evaluations = AtomicU64::new(0);
-    let observe = || {
-        evaluations.fetch_add(1, Ordering::Relaxed);
-        cancel.check()
-    };
-    let format = args.format.map(WavFormat::from);
-    let progress = settings.progress(jobs.len() as u64, "clips");
-    for jobs in jobs.chunks(TOGETHER) {
-        let made = workers.map(jobs.len(), |k| {
-            let made = make(&maker, chosen, &sources, &jobs[k], format, &cancel, &observe);
-            progress.advance();
-            made
-        });
-        for (job, made) in jobs.iter().zip(made) {
-            let ControlFlow::Continue(made) = made? else { return Err(Error::Interrupted { saved: None }.into()) };
-            let from = |k: &usize| sources.paths[*k].file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
-            let from: Vec<String> = job.sources.iter().map(from).collect();
-            document.clips.push(target.put(&job.name, job.row, from, &made, args.png, seed)?);
-        }
+    let mut kept = if args.write.force { None } else { resume::kept(args.output(), &document)? };
+    let replace = args.write.force || kept.is_some();
+    let mut entries = Vec::with_capacity(jobs.len());
+    for job in &jobs {
+        let entry = kept.as_mut().and_then(|kept| kept.remove(&format!("{}.wav", job.name)));
+        entries.push(entry.filter(|entry| sources.hashes(&job.sources).is_ok_and(|hashes| entry.from_hash == hashes)));
     }
+    let left: Vec<usize> = (0..jobs.len()).filter(|k| entries[*k].is_none()).collect();
+    if left.len() < jobs.len() {
+        settings.talk(&format!("{} of {} clips are already there", jobs.len() - left.len(), jobs.len()));
+    }
+    let names: Vec<&str> = left.iter().map(|k| jobs[*k].name.as_str()).collect();
+    let target = Target::claim(args.output(), &names, sources.folder || kept.is_some(), beside, replace)?;
+
+    let started = Instant::now();
+    let progress = settings.progress(left.len() as u64, "clips");
+    let make = |k: usize| {
+        let made = make(&maker, chosen, &sources, &jobs[k], args.format.map(WavFormat::from), &cancel);
+        progress.advance();
+        made
+    };
+    let ended = fill(
+        &left,
+        &workers,
+        &make,
+        &mut entries,
+        &mut |k, made: &Made, evaluations| {
+            let from = |k: &usize| sources.paths[*k].file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+            let from: Vec<String> = jobs[k].sources.iter().map(from).collect();
+            let entry = target.put(&jobs[k].name, jobs[k].row, made, args.png, seed)?;
+            Ok(Entry { from, from_hash: sources.hashes(&jobs[k].sources)?, network_evaluations: evaluations, ..entry })
+        },
+        &mut |entries| {
+            document.list(entries);
+            target.finish(&document)
+        },
+    );
     progress.finish();
-    document.network_evaluations = evaluations.into_inner();
+    document.list(&entries);
+    let (count, all) = (document.clips.len(), jobs.len());
+    if ended.is_err() && target.is_folder() && count > 0 {
+        target.finish(&document)?;
+        settings.talk(&format!("{count} of {all} clips are in {}; the same command goes on from there", args.output().display()));
+    }
+    ended?;
     target.finish(&document)?;
     if matches!(target, Target::Stdout) {
         return Ok(());
     }
-    let (count, seconds) = (document.clips.len(), started.elapsed().as_secs_f64());
-    settings.talk(&format!("{count} clips in {}, {:.0} ms each", args.output.display(), 1e3 * seconds / count.max(1) as f64));
+    let seconds = started.elapsed().as_secs_f64();
+    settings.talk(&format!("{count} clips in {}, {:.0} ms each", args.output().display(), 1e3 * seconds / left.len().max(1) as f64));
     if settings.json {
         return output::json(&serde_json::json!({
             "clips": document.clips, "seed": seed, "network_evaluations": document.network_evaluations
         }));
+    }
+    Ok(())
+}
+
+/// Makes the results that are left, some at a time, and puts each in its place; from time to time what is there is listed.
+///
+/// # Errors
+/// The first failure, after the results beside it have been put, and [`Error::Interrupted`] after Ctrl-C.
+fn fill(
+    left: &[usize],
+    workers: &Workers,
+    make: &(dyn Fn(usize) -> Result<ControlFlow<(), (Made, u64)>, Failure> + Sync),
+    entries: &mut [Option<Entry>],
+    put: &mut dyn FnMut(usize, &Made, u64) -> Result<Entry, Failure>,
+    list: &mut dyn FnMut(&[Option<Entry>]) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    let mut listed = Instant::now();
+    for part in left.chunks(TOGETHER * workers.threads()) {
+        let mut failed = None;
+        for (&k, made) in part.iter().zip(workers.map(part.len(), |at| make(part[at]))) {
+            let entry = match made {
+                Ok(ControlFlow::Continue((made, evaluations))) => put(k, &made, evaluations),
+                Ok(ControlFlow::Break(())) => Err(Error::Interrupted { saved: None }.into()),
+                Err(failure) => Err(failure),
+            };
+            match entry {
+                Ok(entry) => entries[k] = Some(entry),
+                Err(failure) => failed = failed.or(Some(failure)),
+            }
+        }
+        if let Some(failure) = failed {
+            return Err(failure);
+        }
+        if listed.elapsed() > OFTEN {
+            list(entries)?;
+            listed = Instant::now();
+        }
     }
     Ok(())
 }
@@ -139,7 +222,7 @@ fn jobs(chosen: &Use, args: &Args, sources: &Sources) -> Vec<Job> {
     }
 }
 
-/// Reads the sources of a job again and makes its result; a job whose turn comes after Ctrl-C is left out.
+/// Reads the sources of a job again and makes its result, counting evaluations; a job whose turn comes after Ctrl-C is left out.
 fn make(
     maker: &Maker,
     chosen: &Use,
@@ -147,23 +230,28 @@ fn make(
     job: &Job,
     format: Option<WavFormat>,
     cancel: &Cancel,
-    observe: &dyn Fn() -> ControlFlow<()>,
-) -> Result<ControlFlow<(), Made>, Failure> {
+) -> Result<ControlFlow<(), (Made, u64)>, Failure> {
     if cancel.is_set() {
         return Ok(ControlFlow::Break(()));
     }
+    let evaluations = Cell::new(0);
+    let observe = || {
+        evaluations.set(evaluations.get() + 1);
+        cancel.check()
+    };
     let read = job.sources.iter().map(|k| Ok(sources.read(*k)?.0)).collect::<Result<Vec<_>, Failure>>()?;
-    maker.make(chosen, &read, job.row, format, observe)
+    Ok(maker.make(chosen, &read, job.row, format, &observe)?.map_continue(|made| (made, evaluations.get())))
 }
 
-fn document(chosen: &Use, args: &Args, settings: &Settings, about: About, seed: u64) -> Document {
-    let (mut range, mut strength, mut rate, mut duration) = (None, None, None, None);
+fn document(chosen: &Use, args: &Args, settings: &Settings, about: About, seed: u64, beside: Beside) -> Document {
+    let (mut range, mut strength, mut rate, mut duration, mut points) = (None, None, None, None, None);
     match chosen {
         Use::Inpaint { range: values::Range { from, to }, .. } => range = Some([*from, *to]),
         Use::Vary { strength: s, .. } => strength = Some(*s),
         Use::Upsample { rate: r, .. } => rate = Some(*r),
         Use::Sample { seconds, .. } => duration = Some(*seconds),
-        Use::Vocode { .. } | Use::Interpolate { .. } => {}
+        Use::Interpolate { count, .. } => points = Some(*count),
+        Use::Vocode { .. } => {}
     }
     Document {
         schema_version: output::SCHEMA_VERSION,
@@ -177,9 +265,14 @@ fn document(chosen: &Use, args: &Args, settings: &Settings, about: About, seed: 
         strength,
         rate,
         duration,
+        points,
+        label_guidance: args.label_guidance,
+        speaker_guidance: args.speaker_guidance,
         device: settings.device.name,
         format: args.format.map(|format| format_name(format.into())),
+        beside: beside.endings().collect(),
         network_evaluations: 0,
+        complete: false,
         clips: Vec::new(),
     }
 }

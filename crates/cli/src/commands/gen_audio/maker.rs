@@ -8,7 +8,7 @@ use std::{
 use burn::tensor::Device;
 use langevin_audio::{
     Clip, WavFormat,
-    baseline::{self, fill_gap, upsample_spline},
+    baseline::{self, fill_gap, interpolate_gap, upsample_spline},
     codec::Frontend,
     encode_mel, normalise,
 };
@@ -25,11 +25,15 @@ use super::{
 };
 use crate::{audio, report::Failure, values};
 
+/// Fills a range of a clip by prediction of an order.
+type Fill = fn(&[f32], Range<usize>, usize) -> langevin_audio::Result<Vec<f32>>;
+
 /// What makes sounds.
 #[allow(clippy::large_enum_variant, reason = "a command has one")]
 pub(super) enum Maker {
     GriffinLim(Frontend),
-    LinearPrediction,
+    /// Gaps, by this function of a clip, a range and an order, and the order.
+    Predictor(Fill, usize),
     Spline,
     Model(Waves),
 }
@@ -69,7 +73,12 @@ impl Maker {
                 let name = args.checkpoint_or(audio::PRIOR);
                 (Self::GriffinLim(Frontend::new(&audio::codec_config(name)?)?), About::plain("griffin-lim"))
             }
-            Use::Inpaint { method: InpaintMethod::LinearPrediction, .. } => (Self::LinearPrediction, About::plain("linear-prediction")),
+            Use::Inpaint { method: InpaintMethod::LinearPrediction, .. } => {
+                (Self::Predictor(fill_gap, baseline::ORDER), About::plain("linear-prediction"))
+            }
+            Use::Inpaint { method: InpaintMethod::LeastSquares, .. } => {
+                (Self::Predictor(interpolate_gap, baseline::LONG_ORDER), About::plain("least-squares"))
+            }
             Use::Upsample { method: UpsampleMethod::Spline, .. } => (Self::Spline, About::plain("spline")),
             _ => {
                 let (waves, about) = Waves::open(chosen, args, seed, device)?;
@@ -101,7 +110,7 @@ impl Maker {
             // It is raised from what it is.
             Self::Model(_) if matches!(chosen, Use::Upsample { .. }) => None,
             Self::Model(waves) => Some(waves.rate()),
-            Self::LinearPrediction | Self::Spline => None,
+            Self::Predictor(..) | Self::Spline => None,
         }
     }
 
@@ -110,7 +119,7 @@ impl Maker {
         match self {
             Self::GriffinLim(frontend) => Some(frontend.config().mels),
             Self::Model(waves) => waves.bands(),
-            Self::LinearPrediction | Self::Spline => None,
+            Self::Predictor(..) | Self::Spline => None,
         }
     }
 
@@ -129,9 +138,9 @@ impl Maker {
         let one = match (self, chosen, sources) {
             (Self::Model(waves), ..) => return waves.make(chosen, sources, row, format, observe),
             (Self::GriffinLim(frontend), Use::Vocode { save_mel, .. }, [source]) => griffin_lim(frontend, source, *save_mel, format)?,
-            (Self::LinearPrediction, Use::Inpaint { range, .. }, [Source::Clip(clip, own)]) => {
+            (Self::Predictor(fill, order), Use::Inpaint { range, .. }, [Source::Clip(clip, own)]) => {
                 let range = samples_of(*range, clip);
-                let samples = fill_gap(&clip.samples, range.clone(), baseline::ORDER)?;
+                let samples = fill(&clip.samples, range.clone(), *order)?;
                 Made { dithered: range, ..Made::new(samples, clip.rate, format.unwrap_or(*own)) }
             }
             (Self::Spline, Use::Upsample { rate, .. }, [Source::Clip(clip, _)]) => {

@@ -7,7 +7,7 @@ use std::{
 };
 
 use langevin_audio::{Clip, WavFormat, list_wavs, read_mel, read_wav_and_format};
-use langevin_engine::Workers;
+use langevin_engine::{Cancel, Error, Workers, checkpoint::hash_of};
 
 use crate::{report::Failure, settings::Settings};
 
@@ -73,14 +73,21 @@ impl Sources {
     /// Reads all of them once, so that nothing is written when one is wrong, looks at each with `check`, and says what reading changed.
     ///
     /// # Errors
-    /// Of the first file, in sorted order, that cannot be read or used.
+    /// Of the first file, in sorted order, that cannot be read or used; [`Error::Interrupted`] after Ctrl-C.
     pub(super) fn check(
         &self,
         settings: &Settings,
         workers: &Workers,
+        cancel: &Cancel,
         check: &(dyn Fn(&Path, &Source) -> Result<(), Failure> + Sync),
     ) -> Result<(), Failure> {
-        let read = |k: usize| self.read(k).and_then(|(source, notes)| check(&self.paths[k], &source).map(|()| notes));
+        let read = |k: usize| {
+            if cancel.is_set() {
+                return Err(Error::Interrupted { saved: None }.into());
+            }
+            let (source, notes) = self.read(k)?;
+            check(&self.paths[k], &source).map(|()| notes)
+        };
         let mut counts = BTreeMap::<String, usize>::new();
         for notes in workers.map(self.paths.len(), read) {
             notes?.into_iter().for_each(|note| *counts.entry(note).or_default() += 1);
@@ -92,6 +99,14 @@ impl Sources {
             }
         }
         Ok(())
+    }
+
+    /// BLAKE3 of some of the files, the first 16 digits of each.
+    ///
+    /// # Errors
+    /// A file that cannot be read.
+    pub(super) fn hashes(&self, numbers: &[usize]) -> Result<Vec<String>, Failure> {
+        numbers.iter().map(|k| Ok(hash_of(&self.paths[*k])?[..16].to_owned())).collect()
     }
 
     /// Name of one of them, without folder and ending.

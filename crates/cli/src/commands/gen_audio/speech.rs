@@ -32,9 +32,12 @@ struct Clip {
 
 pub(super) fn run(args: &Args, settings: &Settings) -> Result<(), Failure> {
     let count = args.n.unwrap_or(1);
-    let to_stdout = args.output == Path::new(output::STDOUT);
+    let to_stdout = args.output() == Path::new(output::STDOUT);
     if to_stdout && count != 1 {
         return Err(Failure::usage("output", format!("-o - writes one clip, but -n asks for {count}")).help("give a folder, or -n 1"));
+    }
+    if to_stdout && args.png {
+        return Err(Failure::usage("output", "-o - writes one WAV file, but --png draws beside it").help("give a folder"));
     }
     let cancel = settings.cancel();
     let device = settings.open_device()?;
@@ -67,7 +70,7 @@ pub(super) fn run(args: &Args, settings: &Settings) -> Result<(), Failure> {
     }
 
     let part = part(&effective, count, shard)?;
-    let folder = if to_stdout { None } else { Some(output::Folder::claim(&args.output)?) };
+    let folder = if to_stdout { None } else { Some(output::Folder::claim(args.output())?) };
     let (list, done) = names(shard);
     if let Some(folder) = &folder {
         if shard != Shard::WHOLE && part.is_done(&folder.path().join(&done))? {
@@ -129,7 +132,12 @@ pub(super) fn run(args: &Args, settings: &Settings) -> Result<(), Failure> {
         part.write(&folder.path().join(&done))?;
     }
     let seconds = started.elapsed().as_secs_f64();
-    settings.talk(&format!("{} clips in {}, {:.0} ms each", clips.len(), args.output.display(), 1e3 * seconds / clips.len().max(1) as f64));
+    settings.talk(&format!(
+        "{} clips in {}, {:.0} ms each",
+        clips.len(),
+        args.output().display(),
+        1e3 * seconds / clips.len().max(1) as f64
+    ));
     if settings.json { output::json(&document.clips_only()) } else { Ok(()) }
 }
 

@@ -3,12 +3,12 @@
 use std::path::{Path, PathBuf};
 
 use langevin_audio::{WavFormat, encode_wav, loudest_rms, png, task::dither};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::{output, report::Failure};
 
 /// Name of the list of what was made.
-const MANIFEST: &str = "manifest.json";
+pub(super) const MANIFEST: &str = "manifest.json";
 
 /// A sound that was made.
 pub(super) struct Made {
@@ -44,15 +44,18 @@ pub(super) struct Beside {
 }
 
 /// What the manifest says of a file.
-#[derive(Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Entry {
-    file: String,
+    pub(super) file: String,
     /// Names of the files it was made from.
-    from: Vec<String>,
-    seconds: f64,
-    peak: f32,
+    pub(super) from: Vec<String>,
+    /// BLAKE3 of each of them.
+    pub(super) from_hash: Vec<String>,
+    pub(super) seconds: f64,
+    pub(super) peak: f32,
     /// Root mean square of the loudest 0.2 s.
-    rms: f32,
+    pub(super) rms: f32,
+    pub(super) network_evaluations: u64,
 }
 
 impl Target {
@@ -60,7 +63,7 @@ impl Target {
     ///
     /// # Errors
     /// Several results for one file, or a place that cannot be written or is taken.
-    pub(super) fn claim(path: &Path, names: &[String], many: bool, beside: Beside, force: bool) -> Result<Self, Failure> {
+    pub(super) fn claim(path: &Path, names: &[&str], many: bool, beside: Beside, force: bool) -> Result<Self, Failure> {
         let one = names.len() == 1 && !many;
         let is_wav = path.extension().is_some_and(|e| e.eq_ignore_ascii_case("wav"));
         if path == Path::new(output::STDOUT) {
@@ -91,11 +94,16 @@ impl Target {
         Ok(Self::Folder(folder))
     }
 
-    /// Writes a sound and what belongs beside it, under its claimed name.
+    /// Whether results go to a folder.
+    pub(super) const fn is_folder(&self) -> bool {
+        matches!(self, Self::Folder(_))
+    }
+
+    /// Writes a sound and what belongs beside it, under its claimed name; what it was made from is not known here.
     ///
     /// # Errors
     /// Samples that are not finite, or what the system refuses.
-    pub(super) fn put(&self, name: &str, row: u32, from: Vec<String>, made: &Made, png_too: bool, seed: u64) -> Result<Entry, Failure> {
+    pub(super) fn put(&self, name: &str, row: u32, made: &Made, png_too: bool, seed: u64) -> Result<Entry, Failure> {
         let mut uniform = dither(seed, row);
         let (mut asked, range) = (0, made.dithered.clone());
         // The writer asks twice a sample.
@@ -118,7 +126,9 @@ impl Target {
         output::put(&path, &bytes)?;
         Ok(Entry {
             file: path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default(),
-            from,
+            from: Vec::new(),
+            from_hash: Vec::new(),
+            network_evaluations: 0,
             seconds: made.samples.len() as f64 / f64::from(made.rate),
             peak: made.samples.iter().fold(0.0, |most, v| most.max(v.abs())),
             rms: loudest_rms(&made.samples, made.rate),
@@ -137,7 +147,8 @@ impl Target {
 }
 
 impl Beside {
-    fn endings(self) -> impl Iterator<Item = &'static str> {
+    /// Endings of the files beside a sound.
+    pub(super) fn endings(self) -> impl Iterator<Item = &'static str> {
         [(self.png, "png"), (self.mel, "npy")].into_iter().filter(|(wanted, _)| *wanted).map(|(_, ending)| ending)
     }
 }

@@ -1,6 +1,6 @@
 //! The flags of the uses of `gen audio` that start from recordings, and which of them go together.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use langevin_engine::Shard;
 
@@ -58,7 +58,40 @@ pub(super) struct UseArgs {
     /// -n clips on the way from one recording to another
     #[arg(long, num_args = 2, value_names = ["A.WAV", "B.WAV"])]
     interpolate: Option<Vec<PathBuf>>,
+    /// Make nothing: print how probable recordings are under a model of waveforms, in bits, with a standard error; --label and --speaker are given to
+    /// it. A prior (--checkpoint audio-digits) reads them from the files' names
+    #[arg(long, value_name = "WAV|DIR|CSV", conflicts_with_all = NOT_OF_LIKELIHOOD)]
+    likelihood: Option<PathBuf>,
 }
+
+/// Flags that say what is made, or how.
+const NOT_OF_LIKELIHOOD: [&str; 25] = [
+    "input",
+    "text",
+    "from",
+    "vocoder",
+    "vocoder_checkpoint",
+    "save_mel",
+    "inpaint",
+    "upsample",
+    "variations",
+    "interpolate",
+    "output",
+    "n",
+    "best_of",
+    "png",
+    "label_guidance",
+    "speaker_guidance",
+    "duration",
+    "format",
+    "solver",
+    "grid",
+    "steps",
+    "guidance",
+    "config",
+    "shard",
+    "force",
+];
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(super) enum Vocoder {
@@ -76,6 +109,8 @@ pub(super) enum InpaintMethod {
     Repaint,
     /// Linear prediction of order 32 from both sides, cross-faded
     LinearPrediction,
+    /// The samples with the least errors of linear prediction of order 512 across the gap (Janssen et al. 1986)
+    LeastSquares,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -121,6 +156,11 @@ pub(super) enum Use {
 }
 
 impl UseArgs {
+    /// Recordings whose likelihood is asked for.
+    pub(super) fn likelihood(&self) -> Option<&Path> {
+        self.likelihood.as_deref()
+    }
+
     /// What makes sound of log-mel spectrograms.
     pub(super) fn vocoder(&self) -> Vocoder {
         self.vocoder.unwrap_or(if self.from.is_some() { OF_RECORDINGS } else { OF_SPEECH })

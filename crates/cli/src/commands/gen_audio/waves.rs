@@ -162,7 +162,7 @@ impl Waves {
                     Waveforms::DiffWave(wave) => (wave.config.mel.mels, wave.config.hop()),
                 };
                 let samples = ((mel.len() / bands).saturating_sub(1) * hop).max(1);
-                WaveUse::Vocode { mel: mel.as_slice().into(), samples, gain: 1.0 }
+                WaveUse::Vocode { mel: with_frames(mel.clone(), bands, 1 + samples.div_ceil(hop)).into(), samples, gain: 1.0 }
             }
         })
     }
@@ -206,12 +206,9 @@ pub(super) fn vocoder<'a>(
         return Err(Failure::data("vocoder", message).help("train one with the same rate, n_fft, window, hop and mels"));
     }
     Ok(move |features: &Features, row: u32| {
-        let (mut mel, samples) = frontend.log_mel_of(features);
+        let (mel, samples) = frontend.log_mel_of(features);
         // A vocoder may read one frame more, which begins where the sound ends.
-        let frames = 1 + samples.div_ceil(hop);
-        while mel.len() < frames * mels {
-            mel.extend_from_within(mel.len() - mels..);
-        }
+        let mel = with_frames(mel, mels, 1 + samples.div_ceil(hop));
         let words = Philox::new(seed).words([0, row, 0, stream::DOMAIN + 3]);
         let request = WaveRequest { seed: u64::from(words[0]) << 32 | u64::from(words[1]), ..waves.request.clone() };
         let uses = vec![WaveUse::Vocode { mel: mel.into(), samples, gain: 1.0 }];
@@ -222,6 +219,14 @@ pub(super) fn vocoder<'a>(
         normalise(&mut sound, rate);
         Ok(sound)
     })
+}
+
+/// Log-mel rows of `bands` numbers with the last one repeated until there are so many.
+fn with_frames(mut mel: Vec<f32>, bands: usize, frames: usize) -> Vec<f32> {
+    while !mel.is_empty() && mel.len() < frames * bands {
+        mel.extend_from_within(mel.len() - bands..);
+    }
+    mel
 }
 
 #[allow(clippy::large_enum_variant, reason = "a command has one")]

@@ -62,14 +62,14 @@ impl<'a, P: Predict> Writing<'a, P> {
         if sampling.block == model.context() {
             sampling.block = 0;
         }
-        let known = model.blocks();
-        if !known.contains(&sampling.block) {
+        if !model.knows(sampling.block) {
             let name = |size: &usize| if *size == 0 { "full".to_owned() } else { size.to_string() };
-            let names: Vec<String> = known.iter().map(name).collect();
-            return wrong(
-                "block",
-                format!("should be one of {}, which this model has learned, but is {}", names.join(", "), name(&sampling.block)),
+            let (context, names) = (model.context(), model.blocks().iter().map(name).collect::<Vec<_>>().join(", "));
+            let reason = format!(
+                "should be one of {names}, which this model has learned, or a divisor of its context {context} between them, but is {}",
+                name(&sampling.block)
             );
+            return wrong("block", reason);
         }
         if label.is_some_and(|label| label >= model.labels()) {
             return wrong("label", format!("should be below {}", model.labels()));
