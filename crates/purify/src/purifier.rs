@@ -23,13 +23,13 @@ const STREAMS: u32 = 4;
 const LAST: f64 = 0.3;
 /// Steps of the usual walk of clips; of rows with a prior, a single one.
 const STEPS: usize = 3;
-/// Noise that perturbations of at most 1 are drowned in: with 1.1 as many stored attacks fail, but adaptive ones through the purifier succeed half as
-/// often again. Chosen on validation clips, as what is next.
+/// Noise that perturbations of at most 1 are drowned in. Of 12 validation clips adaptive attacks of .002 left 5 right at 1.1, 9 at 2.5 and 8 at
+/// 4.5; stored ones and clean clips make no difference there. Chosen on them, as what is next.
 const FACTOR: f64 = 2.5;
 /// The level for rows of a perturbation of at most 1, and for rows that look noised by 1. An attack moves all numbers at once against the
 /// classifier, so a row has to be taken for noisier than it is. Chosen on held-out training rows, as what is next.
 const ROW_FACTOR: f64 = 4.0;
-const OF_LIKELIEST: f64 = 5.0;
+const OF_LIKELIEST: f64 = 7.0;
 /// The noise that is added to a row, as a share of the level at which it is denoised.
 const ROW_NOISE: f64 = 0.25;
 /// Levels at which rows are looked at.
