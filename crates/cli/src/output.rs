@@ -3,6 +3,7 @@
 mod stream;
 
 use std::{
+    collections::BTreeSet,
     fs,
     io::{self, Write as _},
     path::{Path, PathBuf},
@@ -89,6 +90,33 @@ pub(crate) fn claim(path: &Path, force: bool) -> Result<(), Failure> {
         Err(e) if e.kind() == io::ErrorKind::NotFound => around(path),
         Err(e) => Err(Failure::io(path, e)),
     }
+}
+
+/// Refuses outputs that would replace what is read, `--force` or not, or that are named twice.
+///
+/// # Errors
+/// The first such path.
+pub(crate) fn apart<'a>(inputs: impl IntoIterator<Item = &'a Path>, outputs: impl IntoIterator<Item = &'a Path>) -> Result<(), Failure> {
+    let inputs: BTreeSet<PathBuf> = inputs.into_iter().filter_map(|path| fs::canonicalize(path).ok()).collect();
+    let mut seen = BTreeSet::new();
+    for path in outputs {
+        if fs::canonicalize(path).is_ok_and(|path| inputs.contains(&path)) {
+            return Err(
+                Failure::data("output", format!("{} is the input, and would be overwritten", path.display())).help("give another name")
+            );
+        }
+        if !seen.insert(place(path)) {
+            return Err(Failure::usage("output", format!("{} is named for two outputs", path.display())).help("give each its own name"));
+        }
+    }
+    Ok(())
+}
+
+/// Where a file is or will be, however its path is written.
+fn place(path: &Path) -> PathBuf {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let joined = fs::canonicalize(folder).ok().zip(path.file_name()).map(|(folder, name)| folder.join(name));
+    fs::canonicalize(path).ok().or(joined).unwrap_or_else(|| path.to_owned())
 }
 
 /// The folder around a new file has to be there.
@@ -199,6 +227,18 @@ mod tests {
         assert!(message(claim(Path::new("/dev/null"), true)).contains("not an ordinary file"));
         put(&at("old"), b"new").expect("writable");
         assert_eq!(fs::read(at("old")).expect("there"), b"new");
+    }
+
+    #[test]
+    fn what_is_read_is_never_written_and_nothing_twice() {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        let at = |name: &str| folder.path().join(name);
+        fs::write(at("in"), "x").expect("writable");
+        let (read, other, roundabout) = (at("in"), at("out"), at(".").join("in"));
+        assert!(apart([read.as_path()], [other.as_path(), at("more").as_path()]).is_ok());
+        assert!(message(apart([read.as_path()], [other.as_path(), roundabout.as_path()])).contains("is the input"));
+        assert!(message(apart([read.as_path()], [other.as_path(), at("./out").as_path()])).contains("two outputs"));
+        assert!(apart([Path::new("-")], [other.as_path()]).is_ok());
     }
 
     #[test]

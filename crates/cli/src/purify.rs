@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use burn::tensor::Device;
 use langevin_engine::{Checkpoint, RunConfig};
 use langevin_nn::Init;
-use langevin_purify::{Classifier, Examples, ModelConfig, Purifier, Table, data::centred, defence::Sigma, model::PurifyNet};
+use langevin_purify::{Classifier, Examples, ModelConfig, Purifier, Table, Walk, data::centred, defence::Sigma, model::PurifyNet};
 
 pub(crate) use inputs::{Inputs, Source};
 
@@ -49,18 +49,28 @@ pub(crate) struct ProtectArgs {
 /// How inputs are purified.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct WalkArgs {
-    /// Noise that inputs are drowned in, in their own units (standard deviations for rows); `auto` takes it from --eps, or finds it in each clip
+    /// Noise that inputs are taken to have, in their own units (standard deviations for rows); `auto` takes it from --eps, or finds it in each input
     #[arg(long, value_name = "auto|S", default_value = "auto", value_parser = sigma)]
     pub(crate) sigma: Sigma,
-    /// Steps back to clean data; three were right as often as one on validation clips, and more often where perturbations are large
-    #[arg(long, value_name = "N", default_value = "3", value_parser = values::whole(1..=100))]
-    pub(crate) steps: u32,
+    /// Steps back to clean data [default: 3 of clips; 1 of rows, whose perturbations a longer walk lets through]
+    #[arg(long, value_name = "N", value_parser = values::whole(1..=100))]
+    pub(crate) steps: Option<u32>,
     /// Solver of the way back: a name that `langevin list --methods` shows
     #[arg(long, value_name = "NAME", default_value = "ddim")]
     pub(crate) solver: String,
     /// Draws of noise that vote
     #[arg(long, value_name = "N", default_value = "8", value_parser = values::whole(1..=10_000))]
     pub(crate) votes: u32,
+}
+
+impl WalkArgs {
+    /// The walk of a purifier.
+    ///
+    /// # Errors
+    /// No such solver, or one that cannot walk so.
+    pub(crate) fn walk(&self, purifier: &Purifier) -> Result<Walk, Failure> {
+        Ok(purifier.walk(&self.solver.parse()?, self.steps.map(|steps| steps as usize))?)
+    }
 }
 
 fn sigma(text: &str) -> Result<Sigma, String> {
@@ -93,6 +103,21 @@ pub(crate) fn read_examples(model: &ModelConfig, data: &Path, label: Option<&str
             Ok(Examples::new(recordings.clips.iter().map(|clip| centred(clip, config.length)).collect(), &labels)?)
         }
         ModelConfig::Rows(_) => Ok(Table::read(data, label, None)?.into_examples()?),
+    }
+}
+
+/// Says what noise inputs are drowned in, and when the purifier was never trained on it.
+pub(crate) fn tell_level(purifier: &Purifier, sigma: Sigma, settings: &Settings) {
+    let (least, most) = purifier.config().sigmas();
+    match (sigma, purifier.config()) {
+        (Sigma::Fixed(sigma), _) => {
+            settings.talk(&format!("sigma {sigma}"));
+            if !(least..=most).contains(&sigma) {
+                settings.talk(&format!("note: the purifier was trained on noise from {least} to {most}; beyond that it guesses"));
+            }
+        }
+        (Sigma::Auto, ModelConfig::Clips(_)) => settings.talk("sigma auto: from the noise in the quietest places of each clip"),
+        (Sigma::Auto, ModelConfig::Rows(_)) => settings.talk("sigma auto: the noise under which each row is likeliest, several times over"),
     }
 }
 

@@ -17,6 +17,18 @@ fn text(path: &Path) -> &str {
     path.to_str().unwrap()
 }
 
+/// An ONNX file out of the fixtures of operators: of the cases that run, or of those that cannot be used.
+fn onnx(folder: &Path, list: &str, name: &str) -> std::path::PathBuf {
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/golden/onnx/operators.json");
+    let golden: serde_json::Value = serde_json::from_str(&fs::read_to_string(golden).unwrap()).unwrap();
+    let case = golden[list].as_array().unwrap().iter().find(|case| case["name"] == name).unwrap();
+    let hex = case["model"].as_str().unwrap();
+    let bytes: Vec<u8> = (0..hex.len()).step_by(2).map(|k| u8::from_str_radix(&hex[k..k + 2], 16).unwrap()).collect();
+    let path = folder.join(format!("{}.onnx", name.replace(' ', "_")));
+    fs::write(&path, bytes).unwrap();
+    path
+}
+
 /// Three rows as long as the shipped purifier of series wants them, without a header.
 fn rows(columns: usize) -> String {
     let row = |k: usize| (0..columns).map(|i| format!("{:.3}", ((i + 7 * k) as f64 * 0.4).sin())).collect::<Vec<_>>().join(",");
@@ -77,14 +89,19 @@ fn what_does_not_fit_is_refused_and_nothing_is_written() {
     fs::write(at("noise.onnx"), [7u8, 3, 255, 0, 41, 9]).unwrap();
     fs::create_dir(at("empty")).unwrap();
     let output = at("out.csv");
-    let (halves, onnx) = (HALVES, at("noise.onnx"));
+    let (halves, noise) = (HALVES, at("noise.onnx"));
+    let [unknown, external, open] =
+        ["unknown operator", "external data", "open input"].map(|name| onnx(folder.path(), "broken", name).to_str().unwrap().to_owned());
     for (classifier, shape, input, words) in [
-        (halves, None, "rows.csv", &["shape of one input"][..]),
+        (halves, None, "rows.csv", &["shape of one input", "--input-shape"][..]),
+        (unknown.as_str(), None, "rows.csv", &["unknown_operator.onnx", "Frob"]),
+        (external.as_str(), None, "rows.csv", &["external_data.onnx", "weights.bin", "inside"]),
+        (open.as_str(), None, "rows.csv", &["open_input.onnx", "[open, 3, open]", "--input-shape"]),
         (halves, Some("24"), "short.csv", &["9", "24"]),
         (halves, Some("24"), "nan.csv", &["nan"]),
         (halves, Some("24"), "missing.csv", &["missing.csv"]),
         (halves, Some("24"), "empty", &["empty"]),
-        (text(&onnx), None, "rows.csv", &["noise.onnx"]),
+        (text(&noise), None, "rows.csv", &["noise.onnx"]),
         ("model.h5", None, "rows.csv", &["model.h5", "ONNX"]),
     ] {
         let input = at(input);
@@ -96,4 +113,53 @@ fn what_does_not_fit_is_refused_and_nothing_is_written() {
         assert!(words.iter().all(|word| said.contains(&word.to_lowercase())), "{args:?}: {}", run.stderr);
         assert!(!output.exists(), "{args:?}");
     }
+}
+
+#[test]
+fn what_is_read_is_never_overwritten() {
+    let folder = tempfile::tempdir().unwrap();
+    let (input, output) = (folder.path().join("rows.csv"), folder.path().join("out.csv"));
+    fs::write(&input, rows(24)).unwrap();
+    let base = ["purify", "--classifier", HALVES, "--input-shape", "24", "--input", text(&input), "--force"];
+    let refused = |more: &[&str], code: i32, words: &str| {
+        let run = langevin(&[&base[..], more].concat());
+        assert!(run.code == code && run.stderr.contains(words), "{more:?}: {} {}", run.code, run.stderr);
+        assert!(fs::read_to_string(&input).unwrap() == rows(24) && !output.exists());
+    };
+    refused(&["-o", text(&input)], 1, "is the input");
+    refused(&["-o", text(&output), "--report", text(&output)], 2, "two outputs");
+    refused(&["-o", text(&output), "--report", text(&input)], 1, "is the input");
+}
+
+/// A quantiser has no gradient to follow: an evaluation has to say so, and to be quiet about the same classifier without it.
+#[test]
+fn masked_gradients_are_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let classifier = onnx(folder.path(), "cases", "Gemm");
+    let input = folder.path().join("rows.csv");
+    let row = |k: usize| (0..5).map(|i| format!("{:.3}", 0.4 * ((7 * k + 3 * i) as f64 * 0.7).sin())).collect::<Vec<_>>().join(",");
+    fs::write(&input, (0..20).map(|k| row(k) + "\n").collect::<String>()).unwrap();
+    let told = |defence: &str| {
+        let run = langevin(&[
+            "eval",
+            "purify",
+            "--classifier",
+            text(&classifier),
+            "--input",
+            text(&input),
+            "--eps",
+            "0.3",
+            "--attack-steps",
+            "10",
+            "--defence",
+            defence,
+        ]);
+        assert_eq!(run.code, 0, "{}", run.stderr);
+        run.stdout
+    };
+    let masked = told("quantise:3");
+    assert!(masked.contains("masked gradient: BPDA leaves") && masked.contains("the gradient through the defence is 0"), "{masked}");
+    let open = told("none");
+    assert!(!open.contains("WARNING") && open.contains("no sign of a hidden gradient"), "{open}");
+    assert_eq!(langevin(&["eval", "purify", "--classifier", "x", "--input", "y", "--eps", "1", "--defence", "quantise:99"]).code, 2);
 }

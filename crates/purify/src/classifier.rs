@@ -1,5 +1,7 @@
 //! What every classifier offers, whatever file it came from.
 
+use std::path::Path;
+
 use burn::tensor::Tensor;
 
 use crate::Result;
@@ -28,4 +30,15 @@ pub trait Classifier: Sync {
     fn input_len(&self) -> usize {
         self.input_shape().iter().product()
     }
+}
+
+/// The name of a classifier out of a file.
+pub(crate) fn file_name(path: &Path) -> String {
+    path.file_name().map_or_else(|| path.display().to_string(), |name| name.to_string_lossy().into_owned())
+}
+
+/// Refuses rows of another length than a classifier's, with both; the caller says what it is that takes them.
+pub(crate) fn check_length(classifier: &dyn Classifier, found: usize) -> std::result::Result<(), String> {
+    let (shape, expected) = (classifier.input_shape(), classifier.input_len());
+    if found == expected { Ok(()) } else { Err(format!("takes {expected} numbers a row (shape {shape:?}), found rows of {found}")) }
 }

@@ -12,7 +12,7 @@ use std::{
 
 use burn::tensor::{Device, Tensor, TensorData};
 
-use crate::{Classifier, Error, Result};
+use crate::{Classifier, Error, Result, classifier::check_length};
 
 /// Most bytes of output that are read; a program that prints without end is cut off here.
 const MOST: u64 = 1 << 28;
@@ -158,10 +158,7 @@ impl Classifier for CommandClassifier {
 
     fn logits(&self, rows: Tensor<2>) -> Result<Tensor<2>> {
         let ([count, len], device) = (rows.dims(), rows.device());
-        if len != self.input_len() {
-            let (shape, expected) = (&self.input_shape, self.input_len());
-            return Err(self.refuse(format!("the command takes {expected} numbers a row (shape {shape:?}), found rows of {len}")));
-        }
+        check_length(self, len).map_err(|reason| self.refuse(format!("the command {reason}")))?;
         if count == 0 {
             return Ok(Tensor::zeros([0, self.classes], &device));
         }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, Result};
+use crate::{Error, Result, model::MOST_COLUMNS};
 
 /// A purifier by the kind of its data; `kind` is the tag.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -34,7 +34,7 @@ pub struct ClipsConfig {
     pub sigma_min: f64,
     /// Greatest noise in training, full scale being 1.
     pub sigma_max: f64,
-    /// What `--sigma auto` uses when it is told nothing of the perturbation: for clips the least level that it goes down to.
+    /// The least level that `--sigma auto` goes down to.
     pub sigma: f64,
     /// What training does beside noise.
     pub attack: AttackConfig,
@@ -68,15 +68,19 @@ pub struct RowsConfig {
     pub columns: usize,
     /// Units: each column's own standard deviation, or one for the whole table, as in a series.
     pub scale: Scale,
+    /// Whether the network starts from a Gaussian for each class, fitted to the training rows, or from one of unit variance.
+    pub prior: bool,
+    /// How alike the classes' covariances are taken to be: the share of each that is their mean, from 0 to 1.
+    pub pooled: f64,
     /// Width of the network.
     pub width: usize,
-    /// Residual blocks.
+    /// Residual blocks; 0 is no network, where there is a prior: a run then fits the prior in its first step and is done.
     pub blocks: usize,
     /// Least noise in training, in standard deviations.
     pub sigma_min: f64,
     /// Greatest noise in training, in standard deviations.
     pub sigma_max: f64,
-    /// What `--sigma auto` uses when it is told nothing of the perturbation: for clips the least level that it goes down to.
+    /// The least level that `--sigma auto` goes down to; without a prior, the level that it uses.
     pub sigma: f64,
     /// What training does beside noise.
     pub attack: AttackConfig,
@@ -89,11 +93,13 @@ impl Default for RowsConfig {
         Self {
             columns: 0,
             scale: Scale::Column,
+            prior: true,
+            pooled: 0.3,
             width: 128,
             blocks: 3,
             sigma_min: 0.05,
             sigma_max: 1.5,
-            sigma: 0.4,
+            sigma: 0.15,
             attack: AttackConfig::default(),
             classes: Vec::new(),
         }
@@ -139,7 +145,27 @@ impl Default for AttackConfig {
     }
 }
 
+/// What both kinds of purifier have.
+struct Shared<'a> {
+    width: usize,
+    blocks: usize,
+    /// Least and greatest noise of training.
+    sigmas: (f64, f64),
+    sigma: f64,
+    attack: &'a AttackConfig,
+    classes: &'a Vec<String>,
+}
+
 impl ModelConfig {
+    const fn shared(&self) -> Shared<'_> {
+        match self {
+            Self::Clips(ClipsConfig { width, blocks, sigma_min, sigma_max, sigma, attack, classes, .. })
+            | Self::Rows(RowsConfig { width, blocks, sigma_min, sigma_max, sigma, attack, classes, .. }) => {
+                Shared { width: *width, blocks: *blocks, sigmas: (*sigma_min, *sigma_max), sigma: *sigma, attack, classes }
+            }
+        }
+    }
+
     /// Refuses numbers that build no model: configs come from files, and a file may be damaged or hostile.
     ///
     /// # Errors
@@ -157,51 +183,43 @@ impl ModelConfig {
                     }
                 }
                 within("window", c.window as f64, 2.0 * c.hop as f64, 64.0 * c.hop as f64)?;
-                within("width", c.width as f64, 1.0, 4096.0)?;
-                within("blocks", c.blocks as f64, 1.0, 64.0)?;
-                sigmas(c.sigma_min, c.sigma_max, c.sigma)?;
-                c.attack.check()
             }
             Self::Rows(c) => {
                 within("columns", c.columns as f64, 0.0, 65_536.0)?;
-                within("width", c.width as f64, 1.0, 8192.0)?;
-                within("blocks", c.blocks as f64, 1.0, 64.0)?;
-                sigmas(c.sigma_min, c.sigma_max, c.sigma)?;
-                c.attack.check()
+                within("pooled", c.pooled, 0.0, 1.0)?;
+                if c.blocks == 0 && !(c.prior && c.attack.judges == 0) {
+                    let reason = "is 0: without a network there has to be a prior, and there is nothing to train against attack.judges";
+                    return Err(Error::Setting { name: "blocks", reason: reason.into() });
+                }
             }
         }
+        let Shared { width, blocks, sigmas: (least, most), sigma, attack, .. } = self.shared();
+        within("width", width as f64, 1.0, 8192.0)?;
+        within("blocks", blocks as f64, if matches!(self, Self::Rows(_)) { 0.0 } else { 1.0 }, 64.0)?;
+        within("sigma_min", least, 1e-9, 1e6)?;
+        within("sigma_max", most, least, 1e6)?;
+        within("sigma", sigma, least, most)?;
+        attack.check()
     }
 
     /// What training does beside noise.
     pub const fn attack(&self) -> &AttackConfig {
-        match self {
-            Self::Clips(c) => &c.attack,
-            Self::Rows(c) => &c.attack,
-        }
+        self.shared().attack
     }
 
     /// Names of the classes.
     pub const fn classes(&self) -> &Vec<String> {
-        match self {
-            Self::Clips(c) => &c.classes,
-            Self::Rows(c) => &c.classes,
-        }
+        self.shared().classes
     }
 
     /// Least and greatest noise of training.
     pub const fn sigmas(&self) -> (f64, f64) {
-        match self {
-            Self::Clips(c) => (c.sigma_min, c.sigma_max),
-            Self::Rows(c) => (c.sigma_min, c.sigma_max),
-        }
+        self.shared().sigmas
     }
 
-    /// What `--sigma auto` uses when it is told nothing.
+    /// The least level of `--sigma auto`.
     pub const fn sigma(&self) -> f64 {
-        match self {
-            Self::Clips(c) => c.sigma,
-            Self::Rows(c) => c.sigma,
-        }
+        self.shared().sigma
     }
 
     /// Fills in what the training data say: the classes, and the numbers of a row.
@@ -214,6 +232,11 @@ impl ModelConfig {
             Self::Rows(c) => {
                 if c.columns != 0 && c.columns != found {
                     return Err(Error::Setting { name: "columns", reason: format!("is {}, but the data have {found}", c.columns) });
+                }
+                if c.prior && found > MOST_COLUMNS {
+                    let reason =
+                        format!("keeps covariances of up to {MOST_COLUMNS} columns, but the data have {found}; give prior = false");
+                    return Err(Error::Setting { name: "prior", reason });
                 }
                 c.columns = found;
                 &mut c.classes
@@ -238,12 +261,6 @@ impl AttackConfig {
         }
         Ok(())
     }
-}
-
-fn sigmas(least: f64, most: f64, usual: f64) -> Result<()> {
-    within("sigma_min", least, 1e-9, 1e6)?;
-    within("sigma_max", most, least, 1e6)?;
-    within("sigma", usual, least, most)
 }
 
 fn within(name: &'static str, value: f64, least: f64, most: f64) -> Result<()> {

@@ -33,6 +33,14 @@ pub enum Error {
         /// What is wrong, and the remedy.
         reason: String,
     },
+    /// A classifier that does not say how many numbers an input has, and nobody else has said it.
+    #[error("{classifier}: {reason}; give the shape of one input")]
+    NoShape {
+        /// The classifier as it was named.
+        classifier: String,
+        /// Why the shape is not known.
+        reason: String,
+    },
     /// A checkpoint without a constant that its config asks for.
     #[error("the checkpoint's constant '{name}' {problem}")]
     Constant {

@@ -17,10 +17,8 @@ const LIMIT: Duration = Duration::from_secs(120);
 /// When there is no such kind of classifier, or it cannot be opened.
 pub fn open_classifier(spec: &str, input_shape: Option<&[usize]>, device: &Device) -> Result<Box<dyn Classifier>> {
     let shape = |kind: &str| {
-        input_shape.ok_or_else(|| Error::Setting {
-            name: "classifier",
-            reason: format!("`{spec}` is a {kind}, which does not say how many numbers a row has; the shape of one input is needed"),
-        })
+        let reason = || format!("a {kind} does not say how many numbers a row has");
+        input_shape.ok_or_else(|| Error::NoShape { classifier: spec.to_owned(), reason: reason() })
     };
     if let Some(command) = spec.strip_prefix("cmd:") {
         let shape = shape("command")?;

@@ -5,7 +5,10 @@ use std::path::{Path, PathBuf};
 use burn::tensor::{Device, Tensor, TensorData};
 use tch::{CModule, Kind, TchError};
 
-use crate::{Classifier, Error, Result};
+use crate::{
+    Classifier, Error, Result,
+    classifier::{check_length, file_name},
+};
 
 /// A classifier out of a TorchScript file (`torch.jit.save`), run by libtorch on the processor.
 ///
@@ -35,8 +38,8 @@ impl TorchScriptClassifier {
         let refuse = |e: TchError| Error::Format { path: path.to_path_buf(), reason: first_line(&e) };
         let mut module = CModule::load(path).map_err(refuse)?;
         module.f_set_eval().map_err(refuse)?;
-        let name = path.file_name().map_or_else(|| path.display().to_string(), |name| name.to_string_lossy().into_owned());
-        let mut classifier = Self { path: path.to_path_buf(), name, module, input_shape: input_shape.to_vec(), classes: 0 };
+        let mut classifier =
+            Self { path: path.to_path_buf(), name: file_name(path), module, input_shape: input_shape.to_vec(), classes: 0 };
         classifier.classes = classifier.logits(Tensor::zeros([1, classifier.input_len()], &Device::default()))?.dims()[1];
         Ok(classifier)
     }
@@ -97,10 +100,7 @@ impl Classifier for TorchScriptClassifier {
 
     fn logits(&self, rows: Tensor<2>) -> Result<Tensor<2>> {
         let ([count, len], device) = (rows.dims(), rows.device().inner());
-        if len != self.input_len() {
-            let (shape, expected) = (&self.input_shape, self.input_len());
-            return Err(self.refuse(format!("it takes {expected} numbers a row (shape {shape:?}), found rows of {len}")));
-        }
+        check_length(self, len).map_err(|reason| self.refuse(format!("it {reason}")))?;
         if count == 0 {
             return Ok(Tensor::zeros([0, self.classes], &rows.device()));
         }

@@ -2,7 +2,7 @@
 
 use langevin_engine::Workers;
 use langevin_purify::{
-    Classifier, Defence, Draw, Purifier, Walk,
+    Classifier, Defence, Draw, Purifier,
     attack::{Attack, Norm, Target},
     defence::{Noise, Nothing, Purified, Quantise, Sigma, SpectralGate},
     detect::auroc,
@@ -45,9 +45,10 @@ pub(crate) struct Args {
     /// Which attacks: all, or `quick`, for a first look (blind PGD, BPDA, full gradient)
     #[arg(long, value_name = "SUITE", default_value = "all", value_parser = ["all", "quick"])]
     suite: String,
-    /// What is measured: the purifier, or instead of it a baseline, or a quantiser to 8 bits that only hides its gradient
-    #[arg(long, value_name = "DEFENCE", default_value = "purify", value_parser = ["purify", "quantise", "gate", "noise", "none"])]
-    defence: String,
+    /// What is measured: purify, or instead of it gate, noise, none, or quantise:BITS, which rounds numbers to 2^BITS values between -1 and 1
+    /// and only hides its gradient
+    #[arg(long, value_name = "DEFENCE", default_value = "purify", value_parser = Measured::parse)]
+    defence: Measured,
     /// Steps of gradient attacks
     #[arg(long, value_name = "N", default_value = "40", value_parser = values::whole(1..=10_000))]
     attack_steps: u32,
@@ -71,6 +72,32 @@ pub(crate) struct Args {
     report: Option<std::path::PathBuf>,
     #[command(flatten)]
     seed: SeedArg,
+}
+
+/// The defence that is measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Measured {
+    Purify,
+    Gate,
+    Noise,
+    Nothing,
+    /// Bits of a number between -1 and 1.
+    Quantise(u8),
+}
+
+impl Measured {
+    fn parse(text: &str) -> Result<Self, String> {
+        let bits = |text: &str| text.parse().ok().filter(|bits| (1..=24).contains(bits));
+        match text.split_once(':') {
+            None if text == "purify" => Ok(Self::Purify),
+            None if text == "gate" => Ok(Self::Gate),
+            None if text == "noise" => Ok(Self::Noise),
+            None if text == "none" => Ok(Self::Nothing),
+            None if text == "quantise" => Ok(Self::Quantise(8)),
+            Some(("quantise", text)) => bits(text).map(Self::Quantise).ok_or_else(|| "bits should be a whole number from 1 to 24".into()),
+            _ => Err("should be purify, gate, noise, none or quantise:BITS".into()),
+        }
+    }
 }
 
 /// A row of the table.
@@ -106,34 +133,40 @@ pub(super) fn run(args: &Args, settings: &Settings) -> Result<(), Failure> {
         inputs.truncate(items as usize);
     }
     if let Some(report) = &args.report {
+        output::apart([protect.input.as_path()], [report.as_path()])?;
         output::claim(report, true)?;
     }
     let seed = args.seed.chosen(None, settings);
     let workers = settings.workers()?;
     let opened =
-        if args.defence == "purify" { Some(purify::open_purifier(protect.checkpoint.as_deref(), &inputs, &device)?) } else { None };
+        if args.defence == Measured::Purify { Some(purify::open_purifier(protect.checkpoint.as_deref(), &inputs, &device)?) } else { None };
     let purifier = opened.as_ref().map(|(purifier, _)| purifier);
-    let walk = Walk::with(&args.walk.solver.parse()?, args.walk.steps as usize)?;
     let gate = SpectralGate::new(256, gate_threshold(args.eps), &device);
     let noise = Noise { sigma: args.eps, seed };
-    let quantise = Quantise { levels: 128.0 };
-    let purified = purifier.map(|purifier| {
-        let sigma = match args.walk.sigma {
-            Sigma::Auto if matches!(purifier.config(), langevin_purify::ModelConfig::Clips(_)) && args.norm == "linf" => {
-                Sigma::Fixed(purifier.sigma_for(args.eps))
-            }
-            other => other,
-        };
-        Purified { purifier, walk, sigma, seed }
-    });
-    let main: &dyn Defence = match (&purified, args.defence.as_str()) {
-        (Some(purified), _) => purified,
-        (_, "gate") => &gate,
-        (_, "noise") => &noise,
-        (_, "quantise") => &quantise,
-        _ => &Nothing,
+    // Of 2^bits values half lie above 0.
+    let quantise = Quantise { levels: if let Measured::Quantise(bits) = args.defence { f64::from(bits - 1).exp2() } else { 1.0 } };
+    let purified = match purifier {
+        Some(purifier) => {
+            let sigma = match args.walk.sigma {
+                // A level that is found in each input would be hidden from the gradient.
+                Sigma::Auto if args.norm == "linf" => Sigma::Fixed(purifier.sigma_for(args.eps)),
+                other => other,
+            };
+            Some(Purified { purifier, walk: args.walk.walk(purifier)?, sigma, seed })
+        }
+        None => None,
     };
     let is_clips = matches!(inputs.source, Source::Clips(_));
+    if args.defence == Measured::Gate && !is_clips {
+        return Err(Failure::usage("defence", "a spectral gate is for clips; rows have no spectrum").help("give noise or none"));
+    }
+    let main: &dyn Defence = match (&purified, args.defence) {
+        (Some(purified), _) => purified,
+        (_, Measured::Gate) => &gate,
+        (_, Measured::Noise) => &noise,
+        (_, Measured::Quantise(_)) => &quantise,
+        _ => &Nothing,
+    };
     let own = Target { classifier: &*classifier, defence: &Nothing, device: &device };
     let classes = match inputs.classes(&protect.classes, &*classifier)? {
         Some(classes) => classes,
@@ -166,7 +199,7 @@ pub(super) fn run(args: &Args, settings: &Settings) -> Result<(), Failure> {
         rows.push(bench.row(&target(main), &entry, settings)?);
     }
     let checks = if classifier.has_gradient() { Some(check(&bench, &target(main), budget)?) } else { None };
-    if !args.no_baselines && args.defence == "purify" {
+    if !args.no_baselines && args.defence == Measured::Purify {
         let mut baselines: Vec<&dyn Defence> = vec![&Nothing, &noise];
         if is_clips {
             baselines.insert(1, &gate);

@@ -241,33 +241,12 @@ fn levels(args: &Args) -> Vec<f64> {
 
 /// Refuses outputs that are there, or that are the input.
 fn claim(args: &Args) -> Result<(), Failure> {
-    let outputs = [Some(&args.output), args.report.as_ref(), args.plot.as_ref(), args.samples_out.as_ref(), args.mask_out.as_ref()];
-    let input = std::fs::canonicalize(&args.input).ok();
-    let mut seen = Vec::new();
-    for path in outputs.into_iter().flatten() {
-        if input.is_some() && std::fs::canonicalize(path).ok() == input {
-            return Err(
-                Failure::data("output", format!("{} is the input, and would be overwritten", path.display())).help("give another name")
-            );
-        }
-        let place = place(path);
-        if seen.contains(&place) {
-            return Err(Failure::usage("output", format!("{} is named for two outputs", path.display())).help("give each its own name"));
-        }
-        seen.push(place);
-        // A part that is there already may be the one that is asked for.
-        if path != &args.output || args.shard.part() == Shard::WHOLE {
-            output::claim(path, args.write.force)?;
-        }
-    }
-    Ok(())
-}
-
-/// Where a file is or will be, however its path is written.
-fn place(path: &Path) -> PathBuf {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let joined = std::fs::canonicalize(folder).ok().zip(path.file_name()).map(|(folder, name)| folder.join(name));
-    std::fs::canonicalize(path).ok().or(joined).unwrap_or_else(|| path.to_owned())
+    let beside = [args.report.as_ref(), args.plot.as_ref(), args.samples_out.as_ref(), args.mask_out.as_ref()];
+    let outputs: Vec<&Path> = std::iter::once(&args.output).chain(beside.into_iter().flatten()).map(PathBuf::as_path).collect();
+    output::apart([args.input.as_path()], outputs.iter().copied())?;
+    // A part that is there already may be the one that is asked for.
+    let is_part = args.shard.part() != Shard::WHOLE;
+    outputs.into_iter().skip(usize::from(is_part)).try_for_each(|path| output::claim(path, args.write.force))
 }
 
 /// Whether the output is the input, and nothing else is to be written. A dry run says so and writes nothing.

@@ -1,11 +1,18 @@
 //! What a classifier is to read: clips of a folder or a file, or rows of a table.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use langevin_audio::{list_wavs, parse_name, read_wav};
-use langevin_purify::{Classifier, Table, data::centred};
+use langevin_audio::{WavFormat, encode_wav, list_wavs, parse_name, read_wav};
+use langevin_engine::checkpoint::write_whole;
+use langevin_purify::{
+    Classifier, Table,
+    data::{centred, restored},
+};
 
-use crate::{report::Failure, settings::Settings};
+use crate::{output, report::Failure, settings::Settings};
+
+/// Least numbers of an input that can be a clip: the window of a purifier's spectrum. A classifier of fewer reads rows of a table.
+const SHORTEST_CLIP: usize = 256;
 
 /// Inputs as rows of a classifier.
 #[derive(Debug)]
@@ -34,12 +41,22 @@ pub(crate) enum Source {
 /// A clip as its file has it.
 #[derive(Debug)]
 pub(crate) struct Wav {
+    /// Its file.
+    path: PathBuf,
     /// Name of the file.
     pub(crate) file: String,
     /// All samples.
     pub(crate) samples: Vec<f32>,
     /// Hertz.
     pub(crate) rate: u32,
+}
+
+/// Files that results go to, claimed.
+#[derive(Debug)]
+pub(crate) struct Outputs {
+    /// The folder of several: it goes away again when nothing is written.
+    _folder: Option<output::Folder>,
+    paths: Vec<PathBuf>,
 }
 
 impl Inputs {
@@ -74,9 +91,10 @@ impl Inputs {
             });
         }
         let shape = classifier.input_shape();
-        if shape.iter().filter(|&&size| size > 1).count() > 1 {
-            return Err(Failure::data("shape", format!("{} expects {shape:?}, but a clip is one row of samples", classifier.name()))
-                .help("give a classifier of waveforms, whose input is [B, samples] or [B, 1, samples]"));
+        if shape.iter().filter(|&&size| size > 1).count() > 1 || expected < SHORTEST_CLIP {
+            let found = format!("{} expects {shape:?}, but a clip is one row of {SHORTEST_CLIP} samples or more", classifier.name());
+            return Err(Failure::data("shape", found)
+                .help("give a classifier of waveforms, whose input is [B, samples] or [B, 1, samples]; rows of a table come as CSV"));
         }
         let paths = if input.is_dir() { list_wavs(input)? } else { vec![input.to_owned()] };
         let mut clips = Vec::with_capacity(paths.len());
@@ -86,7 +104,7 @@ impl Inputs {
             notes.iter().for_each(|note| settings.talk(&format!("note: {}: {note}", path.display())));
             labels.push(parse_name(path).ok().map(|item| item.label));
             let file = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-            clips.push(Wav { file, samples: clip.samples, rate: clip.rate });
+            clips.push(Wav { path: path.clone(), file, samples: clip.samples, rate: clip.rate });
         }
         Ok(Self {
             rows: clips.iter().map(|wav| centred(&wav.samples, expected)).collect(),
@@ -95,6 +113,48 @@ impl Inputs {
             labels: labels.into_iter().collect(),
             source: Source::Clips(clips),
         })
+    }
+
+    /// Checks, before work starts, where results can go: a file, or with `in_folder` clips of the inputs' names in a folder. `beside` is what
+    /// else is to be written.
+    ///
+    /// # Errors
+    /// As [`output::apart`] and [`output::claim`].
+    pub(crate) fn claim(
+        &self,
+        input: &Path,
+        output: &Path,
+        in_folder: bool,
+        beside: Option<&Path>,
+        force: bool,
+    ) -> Result<Outputs, Failure> {
+        let (read, paths) = match &self.source {
+            Source::Clips(clips) if in_folder => {
+                (clips.iter().map(|wav| wav.path.as_path()).collect(), clips.iter().map(|wav| output.join(&wav.file)).collect())
+            }
+            _ => (vec![input], vec![output.to_owned()]),
+        };
+        output::apart(read, paths.iter().map(PathBuf::as_path).chain(beside))?;
+        let folder = if in_folder && matches!(self.source, Source::Clips(_)) { Some(output::Folder::claim(output)?) } else { None };
+        paths.iter().map(PathBuf::as_path).chain(beside).try_for_each(|path| output::claim(path, force))?;
+        Ok(Outputs { _folder: folder, paths })
+    }
+
+    /// Writes rows as what the inputs are: clips of a format, without dither, samples that the classifier does not read as they were; or a
+    /// table with the same columns.
+    ///
+    /// # Errors
+    /// What the system refuses.
+    pub(crate) fn write(&self, rows: &[Vec<f32>], outputs: &Outputs, format: WavFormat) -> Result<(), Failure> {
+        match &self.source {
+            Source::Clips(clips) => {
+                for ((wav, row), path) in clips.iter().zip(rows).zip(&outputs.paths) {
+                    write_whole(path, &encode_wav(&restored(row, &wav.samples), wav.rate, format, || 0.5)?)?;
+                }
+                Ok(())
+            }
+            Source::Rows(table) => output::put(&outputs.paths[0], table.with_rows(rows)?.as_bytes()),
+        }
     }
 
     /// Refuses clips of another rate than a purifier's.

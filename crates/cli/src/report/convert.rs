@@ -75,6 +75,9 @@ impl From<langevin_purify::Error> for Failure {
     fn from(error: langevin_purify::Error) -> Self {
         let help = match &error {
             langevin_purify::Error::Io { source, .. } => io_help(source),
+            langevin_purify::Error::NoShape { .. } => {
+                "--input-shape 30 for rows of 30 numbers, --input-shape 1,8000 for clips of 8000 samples"
+            }
             _ => "",
         };
         finish(Self::new(Exit::Data, "purify", error.to_string()), help, &error)

@@ -18,7 +18,7 @@ const FIRST_SHARE: f64 = 0.3;
 /// Steps of the schedule, as shares of all queries, at which windows halve.
 const HALVINGS: [f64; 7] = [0.02, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8];
 /// Pairs of directions of an estimated gradient.
-const PAIRS: usize = 16;
+pub(super) const PAIRS: usize = 16;
 
 /// Windows of `+-eps` at random places, kept when they raise the loss.
 pub(super) fn square(job: &Job<'_>) -> Result<Vec<Vec<f32>>> {
@@ -58,36 +58,40 @@ pub(super) fn square(job: &Job<'_>) -> Result<Vec<Vec<f32>>> {
 /// Steps along gradients that are estimated from pairs of differences.
 pub(super) fn nes(job: &Job<'_>) -> Result<Vec<Vec<f32>>> {
     let attack = job.attack;
-    let reach = 0.25 * attack.eps as f32;
     let pace = 2.5 * attack.eps / attack.steps as f64;
     let mut deltas: Vec<Vec<f32>> = job.rows.iter().zip(job.items).map(|(row, &item)| start(job, row, item)).collect();
     for step in 0..attack.steps {
-        let mut slopes: Vec<Vec<f32>> = job.rows.iter().map(|row| vec![0f32; row.len()]).collect();
-        for pair in 0..PAIRS {
-            let node = ((step * PAIRS + pair) as u32).wrapping_add(job.restart.wrapping_mul(1_000_003));
-            let directions: Vec<Vec<f32>> = job
-                .rows
-                .iter()
-                .zip(job.items)
-                .map(|(row, &item)| {
-                    let mut direction = vec![0f32; row.len()];
-                    job.noise.fill(item, node, DIRECTION, &mut direction);
-                    direction
-                })
-                .collect();
-            let side = |side: f32| {
-                let moved = deltas.iter().zip(&directions).map(|(d, z)| d.iter().zip(z).map(|(d, z)| d + side * reach * z).collect());
-                job.losses(&add(job.rows, &moved.collect::<Vec<_>>()), step as u32)
-            };
-            let (up, down) = (side(1.0)?, side(-1.0)?);
-            for ((slope, direction), (up, down)) in slopes.iter_mut().zip(&directions).zip(up.iter().zip(&down)) {
-                slope.iter_mut().zip(direction).for_each(|(s, z)| *s += (up - down) as f32 * z);
-            }
-        }
+        let slopes = estimated(job, &deltas, step)?;
         for (delta, slope) in deltas.iter_mut().zip(&slopes) {
             delta.iter_mut().zip(attack.norm.step(slope, pace)).for_each(|(d, s)| *d += s);
             shape(job, delta);
         }
     }
     Ok(add(job.rows, &deltas))
+}
+
+/// The gradient at `rows + deltas`, from differences along random directions there and back (Ilyas et al. 2018, section 2.2): its mean is the
+/// gradient of the loss smoothed by the directions.
+pub(super) fn estimated(job: &Job<'_>, deltas: &[Vec<f32>], step: usize) -> Result<Vec<Vec<f32>>> {
+    let reach = 0.25 * job.attack.eps as f32;
+    let mut slopes: Vec<Vec<f32>> = job.rows.iter().map(|row| vec![0f32; row.len()]).collect();
+    for pair in 0..PAIRS {
+        let node = ((step * PAIRS + pair) as u32).wrapping_add(job.restart.wrapping_mul(1_000_003));
+        let draw = |(row, &item): (&Vec<f32>, &u32)| {
+            let mut direction = vec![0f32; row.len()];
+            job.noise.fill(item, node, DIRECTION, &mut direction);
+            direction
+        };
+        let directions: Vec<Vec<f32>> = job.rows.iter().zip(job.items).map(draw).collect();
+        let side = |side: f32| {
+            let moved = deltas.iter().zip(&directions).map(|(d, z)| d.iter().zip(z).map(|(d, z)| d + side * reach * z).collect());
+            job.losses(&add(job.rows, &moved.collect::<Vec<_>>()), step as u32)
+        };
+        let (up, down) = (side(1.0)?, side(-1.0)?);
+        for ((slope, direction), (up, down)) in slopes.iter_mut().zip(&directions).zip(up.iter().zip(&down)) {
+            let along = (up - down) as f32 / (2.0 * reach * PAIRS as f32);
+            slope.iter_mut().zip(direction).for_each(|(s, z)| *s += along * z);
+        }
+    }
+    Ok(slopes)
 }

@@ -2,6 +2,7 @@
 
 mod clips;
 mod judge;
+mod prior;
 mod rows;
 mod spectrum;
 
@@ -13,17 +14,22 @@ use langevin_nn::{Constant, Init};
 
 pub use clips::ClipsNet;
 pub use judge::{ClipJudge, RowJudge};
+pub(crate) use prior::MOST_COLUMNS;
+pub use prior::Prior;
 pub use rows::RowsNet;
 pub use spectrum::Spectrum;
 
-use crate::{Error, ModelConfig, Result, config::Scale};
+use crate::{
+    Error, Examples, ModelConfig, Result,
+    config::{RowsConfig, Scale},
+};
 
 /// A purifier's network, with the own classifiers that it was trained beside.
 #[derive(Module, Debug)]
 pub struct PurifyNet {
     /// For clips.
     clips: Option<ClipsNet>,
-    /// For rows.
+    /// For rows, where there is more than a prior.
     rows: Option<RowsNet>,
     /// Own classifiers of clips.
     clip_judges: Vec<ClipJudge>,
@@ -44,7 +50,7 @@ impl PurifyNet {
             },
             ModelConfig::Rows(c) => Self {
                 clips: None,
-                rows: Some(RowsNet::new(c, init)),
+                rows: (c.blocks > 0).then(|| RowsNet::new(c, init)),
                 clip_judges: Vec::new(),
                 row_judges: (0..attack.judges).map(|_| RowJudge::new(c.columns, attack.judge_width, classes, init)).collect(),
             },
@@ -55,9 +61,12 @@ impl PurifyNet {
     pub fn denoise(&self, front: &Front, x: Tensor<2>, sigma: Tensor<2>) -> Tensor<2> {
         match (&self.clips, &self.rows, front) {
             (Some(net), _, Front::Clips(spectrum)) => net.denoise(spectrum, x, sigma),
-            (_, Some(net), Front::Rows { mean, scale }) => {
+            (_, Some(net), Front::Rows { mean, scale, prior }) => {
                 let z = (x - mean.clone()) / scale.clone();
-                net.denoise(z, sigma) * scale.clone() + mean.clone()
+                net.denoise(z, sigma, prior.as_ref()) * scale.clone() + mean.clone()
+            }
+            (_, None, Front::Rows { mean, scale, prior: Some(prior) }) => {
+                prior.denoise(&((x - mean.clone()) / scale.clone()), &sigma) * scale.clone() + mean.clone()
             }
             _ => unreachable!("network and front are made from one config"),
         }
@@ -72,7 +81,7 @@ impl PurifyNet {
     pub fn judge(&self, k: usize, front: &Front, x: Tensor<2>) -> Tensor<2> {
         match front {
             Front::Clips(_) => self.clip_judges[k].logits(x),
-            Front::Rows { mean, scale } => self.row_judges[k].logits((x - mean.clone()) / scale.clone()),
+            Front::Rows { mean, scale, .. } => self.row_judges[k].logits((x - mean.clone()) / scale.clone()),
         }
     }
 }
@@ -88,6 +97,8 @@ pub enum Front {
         mean: Tensor<2>,
         /// Standard deviations, `[1, N]`.
         scale: Tensor<2>,
+        /// What the network starts from.
+        prior: Option<Prior>,
     },
 }
 
@@ -112,24 +123,35 @@ impl Front {
                     }
                     Ok(crate::tensor::rows(constant.values.clone(), 1, device))
                 };
-                Ok(Self::Rows { mean: one(UNITS[0])?, scale: one(UNITS[1])? })
+                let prior = if c.prior { Some(Prior::new(constants, c.columns, device)?) } else { None };
+                Ok(Self::Rows { mean: one(UNITS[0])?, scale: one(UNITS[1])?, prior })
             }
         }
     }
 
-    /// The constants of rows, fitted to training data: `rows` of `columns` numbers each.
-    pub fn fit(scale: Scale, rows: &[Vec<f32>]) -> Vec<Constant> {
-        let columns = rows.first().map_or(0, Vec::len);
+    /// The constants of rows, fitted to training examples.
+    pub fn fit(config: &RowsConfig, examples: &Examples) -> Vec<Constant> {
+        let (rows, columns) = (&examples.rows, examples.columns());
         let count = rows.len().max(1) as f64;
         let moments = |of: &dyn Fn(f64) -> f64, k: usize| rows.iter().map(|row| of(f64::from(row[k]))).sum::<f64>() / count;
         let mean: Vec<f64> = (0..columns).map(|k| moments(&|x| x, k)).collect();
         let variance: Vec<f64> = (0..columns).map(|k| moments(&|x| (x - mean[k]).powi(2), k)).collect();
         let pooled = variance.iter().sum::<f64>() / columns.max(1) as f64;
         // A constant column has no unit of its own.
-        let deviation = |v: f64| if v > 0.0 { v.sqrt() as f32 } else { 1.0 };
-        let scales = variance.iter().map(|&v| deviation(if scale == Scale::Table { pooled } else { v })).collect();
-        let constant = |name: &str, values: Vec<f32>| Constant { name: name.to_owned(), shape: vec![columns], values };
-        vec![constant(UNITS[0], mean.iter().map(|&m| m as f32).collect()), constant(UNITS[1], scales)]
+        let deviation = |v: f64| if v > 0.0 { v.sqrt() } else { 1.0 };
+        let scale: Vec<f64> = variance.iter().map(|&v| deviation(if config.scale == Scale::Table { pooled } else { v })).collect();
+        let constant = |name: &str, values: &[f64]| Constant {
+            name: name.to_owned(),
+            shape: vec![columns],
+            values: values.iter().map(|&v| v as f32).collect(),
+        };
+        let mut constants = vec![constant(UNITS[0], &mean), constant(UNITS[1], &scale)];
+        if config.prior {
+            let standard = |row: &Vec<f32>| row.iter().zip(mean.iter().zip(&scale)).map(|(x, (m, s))| (f64::from(*x) - m) / s).collect();
+            let rows: Vec<Vec<f64>> = rows.iter().map(standard).collect();
+            constants.extend(Prior::fit(&rows, &examples.classes, examples.names.len(), config.pooled));
+        }
+        constants
     }
 
     /// Noise of one unit in data units: 1 for clips, each column's standard deviation for rows.

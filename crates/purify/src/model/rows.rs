@@ -6,6 +6,7 @@ use langevin_nn::{
     fused::{Activation, linear, linear_activated, linear_added, silu},
 };
 
+use super::Prior;
 use crate::config::RowsConfig;
 
 /// `D(z; sigma) = skip z + out F(in z, ln sigma)` with EDM's factors for data of unit variance (Karras et al. 2022, table 1).
@@ -31,8 +32,9 @@ impl RowsNet {
         }
     }
 
-    /// `D(z; sigma)` of standardised rows: `z` `[B, columns]`, `sigma` `[B, 1]` in standard deviations.
-    pub fn denoise(&self, z: Tensor<2>, sigma: Tensor<2>) -> Tensor<2> {
+    /// `D(z; sigma)` of standardised rows: `z` `[B, columns]`, `sigma` `[B, 1]` in standard deviations. With a prior its posterior mean stands
+    /// in the place of `skip z`, which is that of one Gaussian of unit variance.
+    pub fn denoise(&self, z: Tensor<2>, sigma: Tensor<2>, prior: Option<&Prior>) -> Tensor<2> {
         let total = sigma.clone().square().add_scalar(1.0);
         let root = total.clone().sqrt();
         let mut h = linear(&self.input, z.clone() / root.clone()) + linear(&self.level, sigma.clone().log());
@@ -40,6 +42,10 @@ impl RowsNet {
             let inside = linear_activated(wide, Activation::Silu, silu(h.clone()));
             h = linear_added(narrow, inside, h);
         }
-        z / total + linear(&self.output, silu(h)) * sigma / root
+        let start = match prior {
+            Some(prior) => prior.denoise(&z, &sigma),
+            None => z / total,
+        };
+        start + linear(&self.output, silu(h)) * sigma / root
     }
 }

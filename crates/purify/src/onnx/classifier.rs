@@ -14,7 +14,10 @@ use super::{
     proto::ModelProto,
     value::{Dense, Value},
 };
-use crate::{Classifier, Error, Result};
+use crate::{
+    Classifier, Error, Result,
+    classifier::{check_length, file_name},
+};
 
 /// Numbers of input that one part of a batch has: enough for small rows to share a pass, few enough for threads to share a batch.
 const PART: usize = 8192;
@@ -74,9 +77,15 @@ impl OnnxClassifier {
         drop(bytes);
         let device = device.clone().inner();
         let program = Program::new(&model, options.output.as_deref(), &device).map_err(refuse)?;
-        let (batch, input_shape) = shape_of_input(&program, options.input_shape.as_deref()).map_err(refuse)?;
-        let name = path.file_name().map_or_else(|| path.display().to_string(), |name| name.to_string_lossy().into_owned());
-        let mut classifier = Self { path: path.to_path_buf(), name, program, input_shape, classes: 0, batch };
+        if let Some(dims) = program.input_dims.as_ref().filter(|dims| dims.len() < 2) {
+            let (name, shape) = (&program.input_name, stated(dims));
+            return Err(refuse(format!("input `{name}` has shape {shape}; expected a batch and at least one dimension after it")));
+        }
+        let (batch, input_shape) = match &options.input_shape {
+            Some(given) => given_shape(&program, given).map_err(refuse)?,
+            None => own_shape(&program).map_err(|reason| Error::NoShape { classifier: path.display().to_string(), reason })?,
+        };
+        let mut classifier = Self { path: path.to_path_buf(), name: file_name(path), program, input_shape, classes: 0, batch };
         let rows = Tensor::zeros([1, classifier.input_len()], &device);
         classifier.classes = classifier.run(rows).map_err(refuse)?.dims()[1];
         Ok(classifier)
@@ -114,33 +123,32 @@ impl OnnxClassifier {
     }
 }
 
-/// The batch and the shape of one input.
-fn shape_of_input(program: &Program, given: Option<&[usize]>) -> std::result::Result<(Option<usize>, Vec<usize>), String> {
+/// The batch that a file insists on, and the shape of one input.
+type Shape = (Option<usize>, Vec<usize>);
+
+/// As the file fixes it; its input has two dimensions or more.
+fn own_shape(program: &Program) -> std::result::Result<Shape, String> {
     let name = &program.input_name;
-    let stated = |dims: &[Option<usize>]| {
-        let words: Vec<String> = dims.iter().map(|dim| dim.map_or("open".into(), |dim| dim.to_string())).collect();
-        format!("[{}]", words.join(", "))
-    };
-    let remedy = "give the shape of one input, or export with fixed dimensions after the batch";
-    match (&program.input_dims, given) {
-        (None, None) => Err(format!("input `{name}` has no shape; {remedy}")),
-        (None, Some(given)) => Ok((None, given.to_vec())),
-        (Some(dims), _) if dims.len() < 2 => {
-            Err(format!("input `{name}` has shape {}; expected a batch and at least one dimension after it", stated(dims)))
-        }
-        (Some(dims), None) => match dims[1..].iter().copied().collect::<Option<Vec<_>>>() {
-            Some(shape) => Ok((dims[0], shape)),
-            None => Err(format!("input `{name}` has shape {}, open after the batch; {remedy}", stated(dims))),
-        },
-        (Some(dims), Some(given)) => {
-            let fits = dims.len() == given.len() + 1 && dims[1..].iter().zip(given).all(|(dim, given)| dim.is_none_or(|dim| dim == *given));
-            if fits {
-                Ok((dims[0], given.to_vec()))
-            } else {
-                Err(format!("input `{name}` has shape {}, which one input of {given:?} does not fit", stated(dims)))
-            }
-        }
+    let open = |found: &str| format!("input `{name}` has {found}; export with fixed dimensions after the batch");
+    let dims = program.input_dims.as_ref().ok_or_else(|| open("no shape"))?;
+    let fixed = dims[1..].iter().copied().collect::<Option<Vec<_>>>();
+    fixed.map(|shape| (dims[0], shape)).ok_or_else(|| open(&format!("shape {}, open after the batch", stated(dims))))
+}
+
+/// As it was given, where the file agrees.
+fn given_shape(program: &Program, given: &[usize]) -> std::result::Result<Shape, String> {
+    let Some(dims) = &program.input_dims else { return Ok((None, given.to_vec())) };
+    let fits = dims.len() == given.len() + 1 && dims[1..].iter().zip(given).all(|(dim, given)| dim.is_none_or(|dim| dim == *given));
+    if fits {
+        Ok((dims[0], given.to_vec()))
+    } else {
+        Err(format!("input `{}` has shape {}, which one input of {given:?} does not fit", program.input_name, stated(dims)))
     }
+}
+
+fn stated(dims: &[Option<usize>]) -> String {
+    let words: Vec<String> = dims.iter().map(|dim| dim.map_or("open".into(), |dim| dim.to_string())).collect();
+    format!("[{}]", words.join(", "))
 }
 
 impl Classifier for OnnxClassifier {
@@ -165,11 +173,7 @@ impl Classifier for OnnxClassifier {
     fn logits(&self, rows: Tensor<2>) -> Result<Tensor<2>> {
         let [count, len] = rows.dims();
         let refuse = |reason: String| Error::Format { path: self.path.clone(), reason };
-        if len != self.input_len() {
-            let (shape, expected) = (&self.input_shape, self.input_len());
-            let input = &self.program.input_name;
-            return Err(refuse(format!("input `{input}` takes {expected} numbers a row (shape {shape:?}), found rows of {len}")));
-        }
+        check_length(self, len).map_err(|reason| refuse(format!("input `{}` {reason}", self.program.input_name)))?;
         if count == 0 {
             return Ok(Tensor::zeros([0, self.classes], &rows.device()));
         }

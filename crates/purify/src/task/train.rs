@@ -75,13 +75,13 @@ impl PurifyTask {
     /// # Errors
     /// As [`Front::new`], and when classes do not fit the config.
     pub fn new(config: &ModelConfig, seed: u64, constants: Option<&[Constant]>, train: Examples, valid: Examples) -> Result<Self> {
+        let (train, valid) = (train.in_order_of(config.classes())?, valid.in_order_of(config.classes())?);
         let constants = match (config, constants) {
             (ModelConfig::Clips(_), _) => Vec::new(),
             (_, Some(given)) => given.to_vec(),
-            (ModelConfig::Rows(c), None) => Front::fit(c.scale, &train.rows),
+            (ModelConfig::Rows(c), None) => Front::fit(c, &train),
         };
         Front::new(config, &constants, &Device::flex())?;
-        let (train, valid) = (train.in_order_of(config.classes())?, valid.in_order_of(config.classes())?);
         Ok(Self {
             config: config.clone(),
             constants,
@@ -227,7 +227,8 @@ impl Trainable for PurifyTask {
         } else {
             rows.start.clone()
         };
-        let x = (rows.clean.clone() + delta + rows.noise.clone()).autodiff();
+        // A leaf, so that a prior alone, which has no weights, has a graph too.
+        let x = (rows.clean.clone() + delta + rows.noise.clone()).autodiff().require_grad();
         let estimate = model.denoise(&front, x, rows.sigma.clone());
         let mut loss = Self::error(&front, estimate.clone(), &rows);
         for k in 0..attack.judges {

@@ -2,19 +2,17 @@
 
 use std::path::PathBuf;
 
-use langevin_audio::{WavFormat, encode_wav};
-use langevin_engine::checkpoint::write_whole;
+use langevin_audio::WavFormat;
 use langevin_purify::{
-    Defence, Draw, Walk,
+    Defence, Draw,
     attack::{Attack, Loss, Method, Norm, Path, Target},
-    data::restored,
     defence::{Nothing, Purified, Sigma},
 };
 
 use crate::{
     args::{SeedArg, WriteArgs},
     output,
-    purify::{self, Inputs, ProtectArgs, Source, WalkArgs},
+    purify::{self, Inputs, ProtectArgs, WalkArgs},
     report::Failure,
     settings::Settings,
     values,
@@ -42,9 +40,9 @@ pub(super) struct Args {
     /// How perturbations are searched
     #[arg(long, value_name = "METHOD", default_value = "pgd", value_parser = ["pgd", "apgd", "apgd-dlr", "square", "nes"])]
     method: String,
-    /// Steps; queries, of square
-    #[arg(long, value_name = "N", default_value = "20", value_parser = values::whole(1..=100_000))]
-    attack_steps: u32,
+    /// Steps; queries, of square [default: 20; 100 of nes, 1000 of square]
+    #[arg(long, value_name = "N", value_parser = values::whole(1..=100_000))]
+    attack_steps: Option<u32>,
     /// Random starts, of which the best is kept
     #[arg(long, value_name = "N", default_value = "1", value_parser = values::whole(1..=1000))]
     restarts: u32,
@@ -72,7 +70,7 @@ pub(super) fn run(args: &Args, settings: &Settings) -> Result<(), Failure> {
     let opened = if args.adaptive { Some(purify::open_purifier(protect.checkpoint.as_deref(), &inputs, &device)?.0) } else { None };
     let purified = match &opened {
         Some(purifier) => {
-            let walk = Walk::with(&args.walk.solver.parse()?, args.walk.steps as usize)?;
+            let walk = args.walk.walk(purifier)?;
             let sigma = match args.walk.sigma {
                 Sigma::Auto => Sigma::Fixed(purifier.sigma_for(args.eps)),
                 fixed => fixed,
@@ -84,12 +82,13 @@ pub(super) fn run(args: &Args, settings: &Settings) -> Result<(), Failure> {
     };
     let defence: &dyn Defence = purified.as_ref().map_or(&Nothing, |purified| purified);
     let target = Target { classifier: &*classifier, defence, device: &device };
-    let (method, loss) = match args.method.as_str() {
-        "apgd" => (Method::Apgd, Loss::CrossEntropy),
-        "apgd-dlr" => (Method::Apgd, Loss::Dlr),
-        "square" => (Method::Square, Loss::Dlr),
-        "nes" => (Method::Nes, Loss::CrossEntropy),
-        _ => (Method::Pgd, Loss::CrossEntropy),
+    // Without a gradient a search is longer.
+    let (method, loss, steps) = match args.method.as_str() {
+        "apgd" => (Method::Apgd, Loss::CrossEntropy, 20),
+        "apgd-dlr" => (Method::Apgd, Loss::Dlr, 20),
+        "square" => (Method::Square, Loss::Dlr, 1000),
+        "nes" => (Method::Nes, Loss::CrossEntropy, 100),
+        _ => (Method::Pgd, Loss::CrossEntropy, 20),
     };
     let attack = Attack {
         method,
@@ -99,22 +98,10 @@ pub(super) fn run(args: &Args, settings: &Settings) -> Result<(), Failure> {
         restarts: args.restarts as usize,
         eot: if args.adaptive { args.eot as usize } else { 1 },
         seed,
-        ..Attack::pgd(args.eps, args.attack_steps as usize)
+        ..Attack::pgd(args.eps, args.attack_steps.unwrap_or(steps) as usize)
     };
     attack.check(&target)?;
-    let folder = match &inputs.source {
-        Source::Clips(_) => Some(output::Folder::claim(&args.output)?),
-        Source::Rows(..) => {
-            output::claim(&args.output, args.write.force)?;
-            None
-        }
-    };
-    let paths = match (&folder, &inputs.source) {
-        (Some(folder), Source::Clips(clips)) => {
-            clips.iter().map(|wav| folder.file(&wav.file, args.write.force)).collect::<Result<Vec<_>, _>>()?
-        }
-        _ => Vec::new(),
-    };
+    let outputs = inputs.claim(&protect.input, &args.output, true, None, args.write.force)?;
     if args.write.dry_run {
         settings.talk(&format!("{} inputs, {attack:?}", inputs.rows.len()));
         return Ok(());
@@ -138,19 +125,20 @@ pub(super) fn run(args: &Args, settings: &Settings) -> Result<(), Failure> {
     });
     progress.finish();
     let rows: Vec<Vec<f32>> = found.into_iter().collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect();
-    match &inputs.source {
-        Source::Clips(clips) => {
-            for ((wav, row), path) in clips.iter().zip(&rows).zip(&paths) {
-                write_whole(path, &encode_wav(&restored(row, &wav.samples), wav.rate, WavFormat::Float32, || 0.5)?)?;
-            }
-        }
-        Source::Rows(table) => output::put(&args.output, table.with_rows(&rows)?.as_bytes())?,
-    }
-    let after = workers.map(rows.len(), |k| plain.classes(&[&rows[k]], &[Draw { item: 0, vote: 0 }]).map(|found| found[0] == classes[k]));
-    let right = after.into_iter().collect::<Result<Vec<_>, _>>()?.into_iter().filter(|right| *right).count();
-    let accuracy = right as f64 / rows.len().max(1) as f64;
+    inputs.write(&rows, &outputs, WavFormat::Float32)?;
+    let accuracy = |target: &Target<'_>| -> Result<f64, Failure> {
+        let right = |k: usize| {
+            let draw = Draw { item: inputs.items[k], vote: 0 };
+            target.classes(&[&rows[k]], &[draw]).map(|found| found[0] == classes[k])
+        };
+        let right = workers.map(rows.len(), right).into_iter().collect::<Result<Vec<_>, _>>()?;
+        Ok(right.iter().filter(|right| **right).count() as f64 / right.len().max(1) as f64)
+    };
+    let alone = accuracy(&plain)?;
+    let behind = if args.adaptive { Some(accuracy(&target)?) } else { None };
     if settings.json {
-        return output::json(&serde_json::json!({ "inputs": rows.len(), "accuracy_undefended": accuracy }));
+        return output::json(&serde_json::json!({ "inputs": rows.len(), "accuracy_undefended": alone, "accuracy_defended": behind }));
     }
-    output::line(&format!("{} inputs perturbed; the classifier alone is right on {:.1} %", rows.len(), 100.0 * accuracy))
+    let behind = behind.map(|share| format!(", behind one draw of the purifier on {:.1} %", 100.0 * share)).unwrap_or_default();
+    output::line(&format!("{} inputs perturbed; the classifier alone is right on {:.1} %{behind}", rows.len(), 100.0 * alone))
 }

@@ -3,6 +3,7 @@
 use langevin_purify::{
     Draw, Walk,
     certify::{Certificate, certificate},
+    defence::Sigma,
 };
 
 use crate::{
@@ -47,6 +48,7 @@ pub(super) fn run(args: &Args, settings: &Settings) -> Result<(), Failure> {
     let inputs = Inputs::read(&args.protect.input, args.protect.label.as_deref(), &*classifier, settings)?;
     let (purifier, _) = purify::open_purifier(args.protect.checkpoint.as_deref(), &inputs, &device)?;
     let seed = args.seed.chosen(None, settings);
+    purify::tell_level(&purifier, Sigma::Fixed(args.sigma), settings);
     let workers = settings.workers()?;
     let walk = Walk::new(1)?;
     let draws = CHOOSE + args.n as usize;

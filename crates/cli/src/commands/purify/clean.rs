@@ -2,10 +2,9 @@
 
 use std::{path::Path, time::Instant};
 
-use langevin_audio::{WavFormat, encode_wav};
-use langevin_engine::checkpoint::write_whole;
+use langevin_audio::WavFormat;
 use langevin_purify::{
-    Classifier, Defence as _, Draw, Purifier, Walk,
+    Classifier, Defence as _, Draw, Purifier,
     attack::Target,
     data::{centred, restored},
     defence::{Nothing, Purified, Sigma},
@@ -59,30 +58,18 @@ pub(super) fn run(args: &Args, protect: &ProtectArgs, output: &Path, settings: &
     let classifier = purify::open_classifier(protect, &device)?;
     let inputs = Inputs::read(&protect.input, protect.label.as_deref(), &*classifier, settings)?;
     let (purifier, checkpoint) = purify::open_purifier(protect.checkpoint.as_deref(), &inputs, &device)?;
-    let walk = Walk::with(&args.walk.solver.parse()?, args.walk.steps as usize)?;
+    let walk = args.walk.walk(&purifier)?;
     let seed = args.seed.chosen(None, settings);
     let sigma = match (args.walk.sigma, args.eps) {
         (Sigma::Auto, Some(eps)) => Sigma::Fixed(purifier.sigma_for(eps)),
         (chosen, _) => chosen,
     };
-    match sigma {
-        Sigma::Fixed(sigma) => settings.talk(&format!("sigma {sigma}")),
-        Sigma::Auto => settings.talk("sigma auto: from the noise in the quietest places of each clip, or the checkpoint's for rows"),
+    purify::tell_level(&purifier, sigma, settings);
+    if args.detect && !purifier.can_detect() {
+        return Err(Failure::data("checkpoint", format!("{} was never calibrated to detect", checkpoint.header.config.name))
+            .help("leave --detect out, or train it to the end of its steps: calibration is the last of them"));
     }
-    let several = matches!(&inputs.source, Source::Clips(_)) && protect.input.is_dir();
-    let folder = if several { Some(output::Folder::claim(output)?) } else { None };
-    let paths = match (&folder, &inputs.source) {
-        (Some(folder), Source::Clips(clips)) => {
-            clips.iter().map(|wav| folder.file(&wav.file, args.write.force)).collect::<Result<Vec<_>, _>>()?
-        }
-        _ => {
-            output::claim(output, args.write.force)?;
-            vec![output.to_owned()]
-        }
-    };
-    if let Some(report) = &args.report {
-        output::claim(report, args.write.force)?;
-    }
+    let outputs = inputs.claim(&protect.input, output, protect.input.is_dir(), args.report.as_deref(), args.write.force)?;
     if args.write.dry_run {
         settings.talk(&format!("{} inputs, {} votes of {} evaluations", inputs.rows.len(), args.walk.votes, walk.evaluations()));
         return Ok(());
@@ -91,7 +78,8 @@ pub(super) fn run(args: &Args, protect: &ProtectArgs, output: &Path, settings: &
     let started = Instant::now();
     let (rows, found) = purified(&*classifier, &purifier, &defence, &inputs, args, settings)?;
     let seconds = started.elapsed().as_secs_f64();
-    write(&inputs, &rows, &paths)?;
+    // 16 bits without dither, which is noise, and noise was just removed.
+    inputs.write(&rows, &outputs, WavFormat::Pcm16)?;
 
     let changed = found.iter().filter(|f| f.before.class != f.vote).count();
     let abstained = found.iter().filter(|f| f.abstain).count();
@@ -99,6 +87,17 @@ pub(super) fn run(args: &Args, protect: &ProtectArgs, output: &Path, settings: &
         "{} inputs purified in {seconds:.2} s; {changed} decisions changed, {abstained} votes too close to decide",
         found.len()
     ));
+    let share = |right: &dyn Fn(usize, &Found) -> bool| {
+        let count = found.iter().enumerate().filter(|(k, f)| right(*k, f)).count();
+        count as f64 / found.len().max(1) as f64
+    };
+    // Labels that are no classes of the classifier are the user's own, and no fault of this command.
+    let classes = inputs.classes(&protect.classes, &*classifier).ok().flatten();
+    let right = classes.as_ref().map(|classes| {
+        let (before, after) = (share(&|k, f| f.before.class == classes[k]), share(&|k, f| f.after.class == classes[k]));
+        settings.talk(&format!("by the labels the classifier is right on {:.1} % before and {:.1} % after", 100.0 * before, 100.0 * after));
+        (before, after)
+    });
     let report = serde_json::json!({
         "schema_version": output::SCHEMA_VERSION,
         "classifier": classifier.name(),
@@ -107,6 +106,8 @@ pub(super) fn run(args: &Args, protect: &ProtectArgs, output: &Path, settings: &
         "defence": defence.name(),
         "seed": seed,
         "seconds": seconds,
+        "accuracy_before": right.map(|right| right.0),
+        "accuracy_after": right.map(|right| right.1),
         "items": found,
     });
     if let Some(path) = &args.report {
@@ -210,21 +211,6 @@ fn as_read(inputs: &Inputs, at: usize, row: &[f32]) -> Vec<f32> {
     match &inputs.source {
         Source::Clips(clips) => centred(&restored(row, &clips[at].samples), row.len()),
         Source::Rows(..) => row.to_vec(),
-    }
-}
-
-/// Writes every purified input, all of them or, when the first cannot be written, none.
-fn write(inputs: &Inputs, rows: &[Vec<f32>], paths: &[std::path::PathBuf]) -> Result<(), Failure> {
-    match &inputs.source {
-        Source::Clips(clips) => {
-            for ((wav, row), path) in clips.iter().zip(rows).zip(paths) {
-                // Without dither: it is noise, which is what was just removed.
-                let bytes = encode_wav(&restored(row, &wav.samples), wav.rate, WavFormat::Pcm16, || 0.5)?;
-                write_whole(path, &bytes)?;
-            }
-            Ok(())
-        }
-        Source::Rows(table) => output::put(&paths[0], table.with_rows(rows)?.as_bytes()),
     }
 }
 
