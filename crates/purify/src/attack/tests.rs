@@ -115,7 +115,7 @@ fn estimated_gradients_are_those_of_the_classifier() {
     let truth = target.slopes(&attack, &rows, &[1], &[0], 0).unwrap().gradients.remove(0);
     assert_eq!(truth, [-2.0, 4.0, -1.0, -6.0]);
     let job = Job { attack: &attack, target: &target, rows: &rows, classes: &[1], items: &[0], noise: Philox::new(5), restart: 0 };
-    let mut mean = vec![0.0; 4];
+    let mut mean = [0.0; 4];
     for step in 0..steps {
         let found = black_box::estimated(&job, &[vec![0.0; 4]], step).unwrap();
         mean.iter_mut().zip(&found[0]).for_each(|(mean, g)| *mean += f64::from(*g) / steps as f64);

@@ -169,7 +169,7 @@ mod tests {
         Philox::new(3).fill(0, 0, 0, &mut noise);
         let row = |k: usize| {
             let (a, b) = (f64::from(noise[2 * k]), f64::from(noise[2 * k + 1]));
-            let side = if k % 2 == 0 { 3.0 } else { -3.0 };
+            let side = if k.is_multiple_of(2) { 3.0 } else { -3.0 };
             vec![side + 0.5 * a + 0.1 * b, 0.5 * a - 0.1 * b]
         };
         ((0..2000).map(row).collect(), (0..2000).map(|k| k % 2).collect())

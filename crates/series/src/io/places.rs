@@ -97,7 +97,8 @@ impl Table {
         let mixed = self.places(&mut |place| {
             if let Some(place) = place.filter(|_| records.contains(&number)) {
                 if rows.len() <= place.series {
-                    rows.resize(place.series + 1, usize::MAX..0);
+                    // Nothing yet: whatever comes begins before it and ends behind.
+                    rows.resize(place.series + 1, Range { start: usize::MAX, end: 0 });
                 }
                 let range: &mut Range<usize> = &mut rows[place.series];
                 *range = range.start.min(place.row)..range.end.max(place.row + 1);
