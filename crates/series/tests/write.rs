@@ -353,3 +353,33 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn parts_of_mixed_rows_make_the_whole() {
+    let line = |t: u32, site: char| format!("2021-01-01 {t:02}:00,{site},{}", if t % 3 == 1 { "" } else { "2" });
+    let body: Vec<String> = (0..20).flat_map(|t| ['a', 'b'].map(|site| line(t, site))).collect();
+    for (text, forecast) in [(body.join("\n"), 2), (body.join("\n\n") + "\n\n", 0)] {
+        let mut file = NamedTempFile::new().unwrap();
+        write!(file, "time,site,x\n{text}").unwrap();
+        let table = Table::open(file.path(), &ReadOptions { forecast, ..ReadOptions::default() }).unwrap();
+        let part = |records: std::ops::Range<u64>| {
+            let needed = table.needed(records.clone()).unwrap().expect("the rows are mixed");
+            let mut out = Vec::new();
+            let options = WriteOptions { continues: records.start > 0, records: Some(records), ..WriteOptions::default() };
+            let mut writer = Writer::create(&table, &mut out, options).unwrap();
+            for block in table.blocks().unwrap().map(Result::unwrap).filter(|block| needed.has(block)) {
+                let mut fills = Fills::none(&block, 0);
+                let first = block.first_row();
+                fills.values[0].iter_mut().enumerate().for_each(|(row, v)| *v = (10 * (first + row) + block.series) as f64);
+                writer.block(&block, &fills).unwrap();
+            }
+            writer.finish().unwrap();
+            String::from_utf8(out).unwrap()
+        };
+        let whole = part(0..40);
+        assert!(whole.contains("01:00,a,10") && whole.contains("19:00,b,191"), "{whole}");
+        for cut in [1, 7, 20, 39] {
+            assert_eq!(part(0..cut) + &part(cut..40), whole, "cut at {cut}");
+        }
+    }
+}

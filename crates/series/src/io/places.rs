@@ -24,7 +24,7 @@ pub struct Place {
 /// The rows of each series that some records of a file hold, from the first to the last of them.
 #[derive(Clone, Debug)]
 pub struct Needed {
-    rows: Vec<Range<usize>>,
+    rows: Vec<Option<Range<usize>>>,
     /// Rows of a forecast are written too.
     is_last: bool,
 }
@@ -34,7 +34,7 @@ impl Needed {
     #[must_use]
     pub fn has(&self, block: &Block) -> bool {
         let (first, end) = (block.first_row(), block.first_row() + block.core.len());
-        self.rows.get(block.series).is_some_and(|rows| rows.start < end && first < rows.end)
+        self.rows.get(block.series).and_then(Option::as_ref).is_some_and(|rows| rows.start < end && first < rows.end)
             || (self.is_last && block.kinds.contains(&RowKind::Forecast))
     }
 }
@@ -97,11 +97,11 @@ impl Table {
         let mixed = self.places(&mut |place| {
             if let Some(place) = place.filter(|_| records.contains(&number)) {
                 if rows.len() <= place.series {
-                    // Nothing yet: whatever comes begins before it and ends behind.
-                    rows.resize(place.series + 1, Range { start: usize::MAX, end: 0 });
+                    rows.resize(place.series + 1, None);
                 }
-                let range: &mut Range<usize> = &mut rows[place.series];
-                *range = range.start.min(place.row)..range.end.max(place.row + 1);
+                let range = &mut rows[place.series];
+                let (first, end) = range.as_ref().map_or((place.row, place.row), |r: &Range<usize>| (r.start, r.end));
+                *range = Some(first.min(place.row)..end.max(place.row + 1));
             }
             number += 1;
         })?;

@@ -224,8 +224,10 @@ impl<'a, W: Write> Writer<'a, W> {
             let mut places = Places::new(self.table, held);
             let records = self.options.records.clone().unwrap_or(0..u64::MAX);
             let is_last = records.end >= self.table.profile().rows;
+            // The last part reads on to what follows the last record.
+            let end = if is_last { u64::MAX } else { records.end };
             let mut record = 0;
-            while record < records.end && walk.step()? {
+            while record < end && walk.step()? {
                 let place = places.next(&walk)?;
                 record += 1;
                 if record <= records.start {

@@ -9,7 +9,7 @@ pub(super) const LEVELS: [f64; 21] =
 /// Held-out cells below which bands of one length of gaps are those of all.
 const FEW: usize = 40;
 /// Independent ones below which they reach as far as those of all at least: one outage is many cells that err together.
-const FEW_INDEPENDENT: f64 = 40.0;
+const FEW_INDEPENDENT: f64 = 80.0;
 
 /// Quantile of the standard normal distribution (Acklam's rational approximation, relative error below 1.2e-9).
 pub(super) fn normal_quantile(level: f64) -> f64 {
