@@ -61,8 +61,12 @@ pub(crate) fn levels(config: &ModelConfig) -> [f64; 3] {
     LEVELS.map(|share| (least.ln() + share * (most / least).ln()).exp())
 }
 
-/// `ln(removed / sigma)` at each level, level by level.
+/// `ln(removed / sigma)` at each level, level by level; where there is a prior, how unlikely it finds a row.
 pub(crate) fn errors(net: &PurifyNet, front: &Front, levels: &[f64], rows: &[&[f32]], device: &Device) -> Result<Vec<Vec<f64>>> {
+    if let Front::Rows { mean, scale, prior: Some(prior) } = front {
+        let z = (tensor::rows(rows.concat(), rows.len(), device) - mean.clone()) / scale.clone();
+        return levels.iter().map(|&level| Ok(prior.log_density(&z, level)?.into_iter().map(|log| -log).collect())).collect();
+    }
     let at = |&sigma: &f64| {
         let found = removed(net, front, rows, &vec![sigma; rows.len()], device)?;
         Ok(found.into_iter().map(|v| (v / sigma).max(LEAST).ln()).collect())

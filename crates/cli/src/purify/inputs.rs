@@ -141,15 +141,17 @@ impl Inputs {
     }
 
     /// Writes rows as what the inputs are: clips of a format, without dither, samples that the classifier does not read as they were; or a
-    /// table with the same columns.
+    /// table with the same columns. With `padded` a short clip is written as long as the classifier reads it: a perturbation of its padding is
+    /// part of an attack.
     ///
     /// # Errors
     /// What the system refuses.
-    pub(crate) fn write(&self, rows: &[Vec<f32>], outputs: &Outputs, format: WavFormat) -> Result<(), Failure> {
+    pub(crate) fn write(&self, rows: &[Vec<f32>], outputs: &Outputs, format: WavFormat, padded: bool) -> Result<(), Failure> {
         match &self.source {
             Source::Clips(clips) => {
                 for ((wav, row), path) in clips.iter().zip(rows).zip(&outputs.paths) {
-                    write_whole(path, &encode_wav(&restored(row, &wav.samples), wav.rate, format, || 0.5)?)?;
+                    let clip = if padded && row.len() > wav.samples.len() { row.clone() } else { restored(row, &wav.samples) };
+                    write_whole(path, &encode_wav(&clip, wav.rate, format, || 0.5)?)?;
                 }
                 Ok(())
             }

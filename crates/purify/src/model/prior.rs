@@ -125,19 +125,28 @@ impl Prior {
         weighed.reduce(|sum, mean| sum + mean).expect("a prior has a class")
     }
 
+    /// Logarithm of the density of each row of `z` `[B, N]` with white noise of a level, but for a constant.
+    ///
+    /// # Errors
+    /// [`Error::Device`].
+    pub(crate) fn log_density(&self, z: &Tensor<2>, level: f64) -> Result<Vec<f64>> {
+        let noise = Tensor::full([z.dims()[0], 1], level * level, &z.device());
+        let logs: Vec<_> = self.parts.iter().map(|part| part.log_density(z, &part.variance, &noise).0).collect();
+        let sum = |logs: &[f32]| {
+            let most = logs.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+            f64::from(most) + logs.iter().map(|&log| f64::from(log - most).exp()).sum::<f64>().ln()
+        };
+        Ok(tensor::host(Tensor::cat(logs, 1))?.chunks(self.parts.len()).map(sum).collect())
+    }
+
     /// Of some noise levels the one under which each row of `z` `[B, N]` is likeliest.
     ///
     /// # Errors
     /// [`Error::Device`].
     pub(crate) fn level(&self, z: &Tensor<2>, levels: &[f64]) -> Result<Vec<f64>> {
-        let rows = z.dims()[0];
-        let mut best = vec![(f64::NEG_INFINITY, 0.0); rows];
+        let mut best = vec![(f64::NEG_INFINITY, 0.0); z.dims()[0]];
         for &level in levels {
-            let noise = Tensor::full([rows, 1], level * level, &z.device());
-            let logs: Vec<_> = self.parts.iter().map(|part| part.log_density(z, &part.variance, &noise).0).collect();
-            for (best, logs) in best.iter_mut().zip(tensor::host(Tensor::cat(logs, 1))?.chunks(self.parts.len())) {
-                let most = logs.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-                let log = f64::from(most) + logs.iter().map(|&log| f64::from(log - most).exp()).sum::<f64>().ln();
+            for (best, log) in best.iter_mut().zip(self.log_density(z, level)?) {
                 if log > best.0 {
                     *best = (log, level);
                 }

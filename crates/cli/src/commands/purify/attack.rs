@@ -23,7 +23,8 @@ const INPUTS: usize = 2;
 
 /// Make adversarial inputs for a classifier, or for a classifier behind a purifier
 ///
-/// Writes one WAV for each WAV (32-bit floats: rounding to 16 bits would undo small perturbations), or a CSV with the same columns.
+/// Writes one WAV for each WAV (32-bit floats: rounding to 16 bits would undo small perturbations; as long as the classifier reads it, since
+/// padding is perturbed too), or a CSV with the same columns.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: langevin purify attack --classifier model.onnx --input clips/ --eps 0.002 -o attacked/")]
 pub(super) struct Args {
@@ -125,7 +126,7 @@ pub(super) fn run(args: &Args, settings: &Settings) -> Result<(), Failure> {
     });
     progress.finish();
     let rows: Vec<Vec<f32>> = found.into_iter().collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect();
-    inputs.write(&rows, &outputs, WavFormat::Float32)?;
+    inputs.write(&rows, &outputs, WavFormat::Float32, true)?;
     let accuracy = |target: &Target<'_>| -> Result<f64, Failure> {
         let right = |k: usize| {
             let draw = Draw { item: inputs.items[k], vote: 0 };

@@ -79,7 +79,7 @@ pub(super) fn run(args: &Args, protect: &ProtectArgs, output: &Path, settings: &
     let (rows, found) = purified(&*classifier, &purifier, &defence, &inputs, args, settings)?;
     let seconds = started.elapsed().as_secs_f64();
     // 16 bits without dither, which is noise, and noise was just removed.
-    inputs.write(&rows, &outputs, WavFormat::Pcm16)?;
+    inputs.write(&rows, &outputs, WavFormat::Pcm16, false)?;
 
     let changed = found.iter().filter(|f| f.before.class != f.vote).count();
     let abstained = found.iter().filter(|f| f.abstain).count();
