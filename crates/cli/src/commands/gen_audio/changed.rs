@@ -150,6 +150,9 @@ pub(super) fn run(chosen: &Use, args: &Args, settings: &Settings) -> Result<(), 
     Ok(())
 }
 
+/// Makes the result of a number, with its network evaluations; interrupted by Ctrl-C.
+type Make<'a> = dyn Fn(usize) -> Result<ControlFlow<(), (Made, u64)>, Failure> + Sync + 'a;
+
 /// Makes the results that are left, some at a time, and puts each in its place; from time to time what is there is listed.
 ///
 /// # Errors
@@ -157,7 +160,7 @@ pub(super) fn run(chosen: &Use, args: &Args, settings: &Settings) -> Result<(), 
 fn fill(
     left: &[usize],
     workers: &Workers,
-    make: &(dyn Fn(usize) -> Result<ControlFlow<(), (Made, u64)>, Failure> + Sync),
+    make: &Make<'_>,
     entries: &mut [Option<Entry>],
     put: &mut dyn FnMut(usize, &Made, u64) -> Result<Entry, Failure>,
     list: &mut dyn FnMut(&[Option<Entry>]) -> Result<(), Failure>,
