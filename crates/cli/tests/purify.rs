@@ -100,7 +100,8 @@ fn what_does_not_fit_is_refused_and_nothing_is_written() {
         (halves, Some("24"), "short.csv", &["9", "24"]),
         (halves, Some("24"), "nan.csv", &["nan"]),
         (halves, Some("24"), "missing.csv", &["missing.csv"]),
-        (halves, Some("24"), "empty", &["empty"]),
+        (halves, Some("24"), "empty", &["clip", "256"]),
+        (halves, Some("8000"), "empty", &["empty"]),
         (text(&noise), None, "rows.csv", &["noise.onnx"]),
         ("model.h5", None, "rows.csv", &["model.h5", "ONNX"]),
     ] {

@@ -153,6 +153,12 @@ pub(super) fn run(chosen: &Use, args: &Args, settings: &Settings) -> Result<(), 
 /// Makes the result of a number, with its network evaluations; interrupted by Ctrl-C.
 type Make<'a> = dyn Fn(usize) -> Result<ControlFlow<(), (Made, u64)>, Failure> + Sync + 'a;
 
+/// Puts a result in its place.
+type Put<'a> = dyn FnMut(usize, &Made, u64) -> Result<Entry, Failure> + 'a;
+
+/// Lists what is there.
+type List<'a> = dyn FnMut(&[Option<Entry>]) -> Result<(), Failure> + 'a;
+
 /// Makes the results that are left, some at a time, and puts each in its place; from time to time what is there is listed.
 ///
 /// # Errors
@@ -162,8 +168,8 @@ fn fill(
     workers: &Workers,
     make: &Make<'_>,
     entries: &mut [Option<Entry>],
-    put: &mut dyn FnMut(usize, &Made, u64) -> Result<Entry, Failure>,
-    list: &mut dyn FnMut(&[Option<Entry>]) -> Result<(), Failure>,
+    put: &mut Put<'_>,
+    list: &mut List<'_>,
 ) -> Result<(), Failure> {
     let mut listed = Instant::now();
     for part in left.chunks(TOGETHER * workers.threads()) {
