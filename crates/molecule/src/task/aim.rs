@@ -52,7 +52,7 @@ mod tests {
     #[test]
     fn small_molecules_of_qm9s_elements_are_at_gfn2() {
         let level = |smiles: &str| usual_level(&Molecule::from_smiles(smiles).unwrap());
-        for smiles in ["[HH]", "CCO", "FC(F)(F)CCCCC=O"] {
+        for smiles in ["[HH]", "CCO", "FC(F)(F)CCCC=O"] {
             assert_eq!(level(smiles), "gfn2", "{smiles}");
         }
         for smiles in ["CCCCCCCCCC", "CS", "CC(=O)Oc1ccccc1C(=O)O", "[Na+].[Cl-]"] {
