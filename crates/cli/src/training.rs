@@ -89,6 +89,21 @@ impl RunArgs {
         Ok((config, source))
     }
 
+    /// What the card says of how the checkpoint is made, without the paths of one machine: the stages that `initial` went through, and this one.
+    fn command(&self, config: &RunConfig, initial: Option<&Checkpoint>) -> String {
+        let file = self.config.as_deref().and_then(Path::file_name).map(|file| file.to_string_lossy().into_owned());
+        let from = if initial.is_some() { " --from BEFORE" } else { "" };
+        let settings = match file {
+            Some(file) => format!(" --config configs/{file}"),
+            // The config is then that of the checkpoint before.
+            None if initial.is_some() => String::new(),
+            None => format!(" --config configs/{}.toml", config.name),
+        };
+        let own = format!("langevin train {}{settings}{from} --data TRAIN --valid VALID -o RUN", config.domain);
+        let before = initial.map_or("", |checkpoint| checkpoint.header.card.command.as_str());
+        before.lines().chain([own.as_str()]).collect::<Vec<_>>().join("\n")
+    }
+
     /// Trains, and says where the best checkpoint is.
     ///
     /// # Errors
@@ -104,13 +119,11 @@ impl RunArgs {
         let workers = settings.workers()?;
         let cancel = settings.cancel();
         let claimed = output::Folder::claim(self.folder()?)?;
-        // The same whether the run was resumed or not, and without the paths of one machine.
-        let command = format!("langevin train {} --config configs/{}.toml --data TRAIN --valid VALID -o RUN", config.domain, config.name);
         let options = TrainOptions {
             folder: claimed.path(),
             resume: self.resume.is_some(),
             initial,
-            command,
+            command: self.command(config, initial),
             device: &device,
             workers: &workers,
             cancel: &cancel,

@@ -415,9 +415,14 @@ fn a_run_from_a_checkpoint_keeps_its_codec_when_resumed() {
     };
     done(&["train", "audio", "--from", text(&model), "--data", text(&other), "--steps", "260", "--quiet", "-o", text(&run)]);
     assert!(codec(&run.join("model.safetensors")) == codec(&model));
+    // The card names both stages.
+    let made_by = |path: &Path| langevin_engine::Checkpoint::read(path).expect("trained").header.card.command;
+    let (first, both) = (made_by(&model), made_by(&run.join("model.safetensors")));
+    assert_eq!(both, format!("{first}\nlangevin train audio --from BEFORE --data TRAIN --valid VALID -o RUN"));
     let before = last_score();
     done(&["train", "audio", "--data", text(&other), "--resume", text(&run), "--steps", "262", "--quiet"]);
     let after = last_score();
     assert!((after / before - 1.0).abs() < 0.1, "two steps on, the score jumps from {before} to {after}");
+    assert_eq!(made_by(&run.join("model.safetensors")), both);
     assert!(codec(&run.join("model.safetensors")) == codec(&model));
 }

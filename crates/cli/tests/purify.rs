@@ -75,6 +75,8 @@ fn rows_are_purified_to_the_same_bytes_on_any_threads() {
     for (item, row) in items.iter().zip(&before) {
         let class = u64::from(row[12..].iter().sum::<f64>() > row[..12].iter().sum::<f64>());
         assert_eq!(item["before"]["class"].as_u64(), Some(class));
+        let shift = item["shift"].as_f64().unwrap();
+        assert!(shift > 0.0 && shift < 2.0, "{shift}");
         assert!(item["votes"].as_u64() == Some(8) && item["agreement_bound"].as_f64().unwrap() < item["agreement"].as_f64().unwrap());
     }
 }
@@ -162,5 +164,8 @@ fn masked_gradients_are_told() {
     assert!(masked.contains("masked gradient: BPDA leaves") && masked.contains("the gradient through the defence is 0"), "{masked}");
     let open = told("none");
     assert!(!open.contains("WARNING") && open.contains("no sign of a hidden gradient"), "{open}");
+    // Where nothing is done to inputs no decision moves, so nothing can be told by it.
+    let blind = open.lines().find(|line| line.contains("blind PGD")).expect("a row");
+    assert_eq!(blind.split_whitespace().nth_back(1), Some("0.500"), "{open}");
     assert_eq!(langevin(&["eval", "purify", "--classifier", "x", "--input", "y", "--eps", "1", "--defence", "quantise:99"]).code, 2);
 }

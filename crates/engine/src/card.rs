@@ -16,7 +16,7 @@ pub struct Card {
     pub split: String,
     /// What it should not be used for, and where it fails.
     pub limits: String,
-    /// The command that made it.
+    /// The commands that made it, one a line: a run that starts from another's weights adds its own.
     pub command: String,
     /// Training steps of the chosen weights.
     pub steps: u32,
@@ -60,7 +60,8 @@ impl Card {
         row("Licence", &self.licence);
         row("Split", &self.split);
         row("Limits", &self.limits);
-        row("Made by", &if self.command.is_empty() { String::new() } else { format!("`{}`", self.command) });
+        let commands: Vec<String> = self.command.lines().map(|line| format!("`{line}`")).collect();
+        row("Made by", &commands.join(", then "));
         row("Steps", &self.steps.to_string());
         row("Seed", &self.seed.to_string());
         row("Validation score", &self.validation.map(|v| format!("{v:.5}")).unwrap_or_default());

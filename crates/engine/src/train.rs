@@ -39,7 +39,7 @@ pub struct TrainOptions<'a> {
     pub resume: bool,
     /// Weights to start from instead of random ones.
     pub initial: Option<&'a Checkpoint>,
-    /// The command line, for the card.
+    /// The command line for the card, one line for each stage; a resumed run keeps the one it was started by.
     pub command: String,
     /// Device of the tensors.
     pub device: &'a Device,
@@ -64,7 +64,7 @@ pub struct Outcome {
     pub seconds: f64,
 }
 
-/// What a run remembers beside its weights. Only numbers that depend on the run's inputs, never on time.
+/// What a run remembers beside its weights: what depends on the run's inputs, never on time.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Counters {
@@ -78,6 +78,9 @@ pub struct Counters {
     pub loss_sum: f64,
     /// Number of those losses.
     pub loss_count: u32,
+    /// The command line that the run was started by, for the card.
+    #[serde(default)]
+    pub command: String,
 }
 
 /// Trains until the config's last step.
@@ -96,11 +99,14 @@ pub fn train<T: Trainable>(task: &T, config: &RunConfig, options: &TrainOptions<
     }
     let layout = weights::layout(&model);
     let (optimiser, mut counters) = if options.resume {
-        let (slots, counters) = state::read(options.folder, config, &layout)?;
+        let (slots, mut counters) = state::read(options.folder, config, &layout)?;
         task.recall(&state::memory_of(options.folder)?);
+        if counters.command.is_empty() {
+            counters.command.clone_from(&options.command);
+        }
         (Optimiser::from_slots(layout, slots), counters)
     } else {
-        let fresh = Counters { step: 0, best_step: 0, best_score: None, loss_sum: 0.0, loss_count: 0 };
+        let fresh = Counters { step: 0, best_step: 0, best_score: None, loss_sum: 0.0, loss_count: 0, command: options.command.clone() };
         (Optimiser::new(layout, weights::export(&model).map_err(unreadable(config))?), fresh)
     };
     let mut log = Log::open(&options.folder.join(METRICS_FILE), counters.step)?;
@@ -165,7 +171,7 @@ pub fn train<T: Trainable>(task: &T, config: &RunConfig, options: &TrainOptions<
             log.line(&line.into())?;
             if counters.best_score.is_none_or(|best| scores[0] < best) {
                 (counters.best_score, counters.best_step) = (Some(scores[0]), counters.step);
-                let card = card_of(config, &counters, &options.command);
+                let card = card_of(config, &counters);
                 Checkpoint::of(&average, constants.clone(), config.clone(), card)?
                     .write(&options.folder.join(MODEL_FILE), Precision::F32)?;
             }
@@ -221,7 +227,7 @@ fn validate<T: Trainable>(task: &T, model: &T::Model, options: &TrainOptions<'_>
     sums.iter().map(|sum| sum / f64::from(rows.max(1))).collect()
 }
 
-fn card_of(config: &RunConfig, counters: &Counters, command: &str) -> Card {
+fn card_of(config: &RunConfig, counters: &Counters) -> Card {
     let card = config.card.clone();
     Card {
         about: card.about,
@@ -229,7 +235,7 @@ fn card_of(config: &RunConfig, counters: &Counters, command: &str) -> Card {
         licence: card.licence,
         split: card.split,
         limits: card.limits,
-        command: command.to_owned(),
+        command: counters.command.clone(),
         steps: counters.best_step,
         seed: config.seed,
         validation: counters.best_score,

@@ -206,7 +206,8 @@ impl<'a> Run<'a> {
             folder: self.folder,
             resume: self.resume,
             initial: self.initial,
-            command: "test".to_owned(),
+            // A resumed run goes by the command that it was started by.
+            command: if self.resume { "resumed" } else { "test" }.to_owned(),
             device: &device,
             workers: &workers,
             cancel: &self.cancel,

@@ -1,4 +1,4 @@
-//! How much of an input a purifier would take away: the sign of a perturbation, and its size.
+//! Signs of a perturbation: how much of an input a purifier would take away, and how far purification moves a classifier's decision.
 
 use burn::tensor::Device;
 use langevin_nn::Constant;
@@ -132,6 +132,23 @@ impl Detector {
     }
 }
 
+/// How far purification moves a classifier's decision: `sum_k |p_k(x) - mean_v p_k(x_v)|` between the probabilities of the input and of its votes,
+/// from 0 (none) to 2 (another class, and both sure). Feature squeezing (Xu et al. 2018, arXiv:1704.01155) with a purifier in place of squeezers.
+///
+/// It is large for attacks on the classifier alone. An attack that knows of the purifier can keep it small, where it leaves the class wrong on both sides.
+/// `before` are logits of the input, `after` those of votes, one after another.
+pub fn shift(before: &[f32], after: &[f32]) -> f64 {
+    let probabilities = |logits: &[f32]| {
+        let most = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+        let weights: Vec<f64> = logits.iter().map(|&l| f64::from(l - most).exp()).collect();
+        let total: f64 = weights.iter().sum();
+        weights.into_iter().map(|w| w / total).collect::<Vec<f64>>()
+    };
+    let votes: Vec<Vec<f64>> = after.chunks(before.len().max(1)).map(probabilities).collect();
+    let mean = |k: usize| votes.iter().map(|vote| vote[k]).sum::<f64>() / votes.len().max(1) as f64;
+    probabilities(before).iter().enumerate().map(|(k, p)| (p - mean(k)).abs()).sum()
+}
+
 /// Area under the receiver's curve: the probability that a perturbed input scores higher than a clean one, ties counted half.
 pub fn auroc(clean: &[f64], perturbed: &[f64]) -> f64 {
     let wins = |p: &f64| {
@@ -199,6 +216,16 @@ mod tests {
         assert_eq!(auroc(&[0.0, 1.0], &[2.0, 3.0]), 1.0);
         assert_eq!(auroc(&[0.0, 2.0], &[1.0, 2.0]), 0.625);
         assert_eq!(auroc(&[1.0], &[1.0]), 0.5);
+    }
+
+    #[test]
+    fn a_decision_moves_by_two_at_most() {
+        let (one, other) = ([30.0, 0.0, 0.0], [0.0, 0.0, 30.0]);
+        assert!(shift(&one, &one) == 0.0 && (shift(&one, &other) - 2.0).abs() < 1e-9);
+        // Half of the votes stay: half of the way.
+        assert!((shift(&one, &[one, other].concat()) - 1.0).abs() < 1e-9);
+        // ln 3: probabilities 3/4 and 1/4 beside 1/2 and 1/2.
+        assert!((shift(&[3f32.ln(), 0.0], &[7.0, 7.0]) - 0.5).abs() < 1e-6);
     }
 
     #[test]

@@ -42,28 +42,39 @@ fn shared_classifiers_agree_with_their_torchscript_files() {
     let golden: serde_json::Value = serde_json::from_str(&golden).unwrap();
     let device = Device::flex();
     for model in golden["models"].as_array().unwrap() {
-        let (count, scale) = (model["rows"].as_u64().unwrap() as usize, model["scale"].as_f64().unwrap() as f32);
         let shape: Vec<usize> = model["shape"].as_array().unwrap().iter().map(|d| d.as_u64().unwrap() as usize).collect();
-        let logits: Vec<f32> = model["logits"].as_array().unwrap().iter().flat_map(list).collect();
         for file in model["files"].as_array().unwrap() {
             let file = file.as_str().unwrap();
             let classifier = OnnxClassifier::open(&root.join(file), &device).unwrap();
             assert_eq!((classifier.name(), classifier.input_shape()), (file, shape.as_slice()));
-            assert_eq!(classifier.classes(), logits.len() / count);
-            let len = classifier.input_len();
-            let data = || TensorData::new(rows(count, len, scale), [count, len]);
-            let plain = classifier.logits(Tensor::from_data(data(), &device)).unwrap();
-            assert_close(&plain.into_data().try_to_vec::<f32>().unwrap(), &logits, file);
-
-            let x = Tensor::<2>::from_data(data(), &device).autodiff().require_grad();
-            let y = classifier.logits(x.clone()).unwrap();
-            assert_close(&y.clone().inner().into_data().try_to_vec::<f32>().unwrap(), &logits, file);
-            let weights: Vec<f32> = (0..classifier.classes()).map(|k| (k as f32).cos()).collect();
-            let weights = Tensor::<2>::from_data(TensorData::new(weights, [1, classifier.classes()]), &device);
-            let gradient = x.grad(&(y * weights).sum().backward()).unwrap().into_data().try_to_vec::<f32>().unwrap();
-            assert_close(&gradient[(count - 1) * len..], &list(&model["gradient"]), &format!("{file}, gradient"));
+            agrees(&classifier, model, &device);
+        }
+        #[cfg(feature = "tch")]
+        {
+            let stem = model["files"][0].as_str().unwrap().split('.').next().unwrap();
+            let file = root.join(format!("{stem}.torchscript.pt"));
+            agrees(&langevin_purify::TorchScriptClassifier::open(&file, &shape).unwrap(), model, &device);
         }
     }
+}
+
+/// Logits without and with a graph, and the gradient of one row, are those of the golden file.
+fn agrees(classifier: &dyn Classifier, model: &serde_json::Value, device: &Device) {
+    let (count, scale) = (model["rows"].as_u64().unwrap() as usize, model["scale"].as_f64().unwrap() as f32);
+    let logits: Vec<f32> = model["logits"].as_array().unwrap().iter().flat_map(list).collect();
+    let (name, len) = (classifier.name(), classifier.input_len());
+    assert_eq!(classifier.classes(), logits.len() / count, "{name}");
+    let data = || TensorData::new(rows(count, len, scale), [count, len]);
+    let plain = classifier.logits(Tensor::from_data(data(), device)).unwrap();
+    assert_close(&plain.into_data().try_to_vec::<f32>().unwrap(), &logits, name);
+
+    let x = Tensor::<2>::from_data(data(), device).autodiff().require_grad();
+    let y = classifier.logits(x.clone()).unwrap();
+    assert_close(&y.clone().inner().into_data().try_to_vec::<f32>().unwrap(), &logits, name);
+    let weights: Vec<f32> = (0..classifier.classes()).map(|k| (k as f32).cos()).collect();
+    let weights = Tensor::<2>::from_data(TensorData::new(weights, [1, classifier.classes()]), device);
+    let gradient = x.grad(&(y * weights).sum().backward()).unwrap().into_data().try_to_vec::<f32>().unwrap();
+    assert_close(&gradient[(count - 1) * len..], &list(&model["gradient"]), &format!("{name}, gradient"));
 }
 
 #[test]

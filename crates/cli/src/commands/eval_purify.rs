@@ -28,7 +28,9 @@ const DIFFERENCE: f64 = 0.02;
 ///
 /// Each attack's results are counted three ways: one draw, the worst of several resubmissions, and the vote. The first row is a control:
 /// clean inputs, handed in again and again. Beside the purifier stand a spectral gate (for clips) and noise with a vote. Warnings say when
-/// the numbers should not be believed, above all when the defence hides its gradient instead of helping.
+/// the numbers should not be believed, above all when the defence hides its gradient instead of helping. The last two columns tell how well
+/// attacked inputs are told from clean ones (area under the receiver's curve): by how far the defence moves the classifier's decision, and by
+/// the denoising error.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: langevin eval purify --classifier model.onnx --input clips/ --eps 0.002")]
 pub(crate) struct Args {
@@ -109,8 +111,12 @@ struct Row {
     worst_of_resubmissions: f64,
     vote: f64,
     abstained: f64,
+    /// Of the denoising error against clean inputs.
     #[serde(skip_serializing_if = "Option::is_none")]
     detection_auroc: Option<f64>,
+    /// Of how far the defence moves the classifier's decision, against clean inputs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    shift_auroc: Option<f64>,
     seconds: f64,
 }
 
@@ -195,9 +201,7 @@ pub(super) fn run(args: &Args, settings: &Settings) -> Result<(), Failure> {
     };
     let target = |defence| Target { classifier: &*classifier, defence, device: &device };
     let mut rows = Vec::new();
-    for entry in entries(args, budget, &*classifier, main.is_random()) {
-        rows.push(bench.row(&target(main), &entry, settings)?);
-    }
+    rows.extend(bench.rows(&target(main), &entries(args, budget, &*classifier, main.is_random()), settings)?);
     let checks = if classifier.has_gradient() { Some(check(&bench, &target(main), budget)?) } else { None };
     if !args.no_baselines && args.defence == Measured::Purify {
         let mut baselines: Vec<&dyn Defence> = vec![&Nothing, &noise];
@@ -205,9 +209,7 @@ pub(super) fn run(args: &Args, settings: &Settings) -> Result<(), Failure> {
             baselines.insert(1, &gate);
         }
         for baseline in baselines {
-            for entry in baseline_entries(budget, &*classifier, baseline.is_random()) {
-                rows.push(bench.row(&target(baseline), &entry, settings)?);
-            }
+            rows.extend(bench.rows(&target(baseline), &baseline_entries(budget, &*classifier, baseline.is_random()), settings)?);
         }
     }
     let strongest = if main.is_random() { format!("full gradient, EOT {}", args.eot) } else { "full gradient".to_owned() };
@@ -261,7 +263,14 @@ fn baseline_entries(budget: Budget, classifier: &dyn Classifier, is_random: bool
 }
 
 impl Bench<'_> {
-    fn row(&self, target: &Target<'_>, entry: &Entry, settings: &Settings) -> Result<Row, Failure> {
+    /// The rows of one defence, of which the first is the control.
+    fn rows(&self, target: &Target<'_>, entries: &[Entry], settings: &Settings) -> Result<Vec<Row>, Failure> {
+        let mut control = Vec::new();
+        entries.iter().map(|entry| self.row(target, entry, &mut control, settings)).collect()
+    }
+
+    /// One row; `control` holds the shifts of clean inputs once they are known.
+    fn row(&self, target: &Target<'_>, entry: &Entry, control: &mut Vec<f64>, settings: &Settings) -> Result<Row, Failure> {
         let started = std::time::Instant::now();
         let count = self.inputs.rows.len();
         let progress = settings.progress(count as u64, "inputs");
@@ -277,6 +286,11 @@ impl Bench<'_> {
         let share = |of: &dyn Fn(&Outcome) -> bool| found.iter().filter(|o| of(o)).count() as f64 / found.len().max(1) as f64;
         let attacked: Vec<Vec<f32>> = found.iter().map(|o| o.row.clone()).collect();
         let scores = if entry.attack.is_some() { scores(self.purifier, self.workers, &attacked)? } else { None };
+        let shifts: Vec<f64> = found.iter().map(|o| o.shift).collect();
+        let shift_auroc = if entry.attack.is_some() { Some(auroc(control, &shifts)) } else { None };
+        if entry.attack.is_none() {
+            *control = shifts;
+        }
         let row = Row {
             defence: target.defence.name(),
             attack: entry.name.clone(),
@@ -285,6 +299,7 @@ impl Bench<'_> {
             vote: share(&|o| o.vote),
             abstained: share(&|o| o.abstained),
             detection_auroc: scores.map(|scores| auroc(&self.clean_scores, &scores)),
+            shift_auroc,
             seconds: started.elapsed().as_secs_f64(),
         };
         settings.talk(&format!("{}: {}: {:.1} % ({:.0} s)", row.defence, row.attack, 100.0 * row.single, row.seconds));
@@ -324,18 +339,19 @@ fn check(bench: &Bench<'_>, target: &Target<'_>, budget: Budget) -> Result<Check
 
 fn table(rows: &[Row], checks: Option<&Checks>, warnings: &[String]) -> String {
     let mut text =
-        format!("{:<28} {:<26} {:>7} {:>7} {:>7} {:>9} {:>7}\n", "defence", "attack", "single", "worst", "vote", "abstains", "AUROC");
+        format!("{:<28} {:<26} {:>7} {:>7} {:>7} {:>9} {:>7} {:>7}\n", "defence", "attack", "single", "worst", "vote", "abstains", "shift", "error");
     for row in rows {
-        let area = row.detection_auroc.map_or_else(|| "-".to_owned(), |a| format!("{a:.3}"));
+        let area = |auroc: Option<f64>| auroc.map_or_else(|| "-".to_owned(), |a| format!("{a:.3}"));
         text.push_str(&format!(
-            "{:<28} {:<26} {:>7.1} {:>7.1} {:>7.1} {:>9.1} {:>7}\n",
+            "{:<28} {:<26} {:>7.1} {:>7.1} {:>7.1} {:>9.1} {:>7} {:>7}\n",
             row.defence,
             row.attack,
             100.0 * row.single,
             100.0 * row.worst_of_resubmissions,
             100.0 * row.vote,
             100.0 * row.abstained,
-            area
+            area(row.shift_auroc),
+            area(row.detection_auroc)
         ));
     }
     if let Some(checks) = checks {

@@ -34,7 +34,8 @@ pub(crate) struct Args {
     /// Largest change of a number that an attacker may have made, in the inputs' units: sets the noise
     #[arg(long, value_name = "E", value_parser = values::number(1e-9..=1e6))]
     eps: Option<f64>,
-    /// Add a score of how far each input is from clean ones
+    /// Add the denoising error of each input, in deviations of clean ones. The report's `shift`, from 0 to 2, is always there: how far
+    /// purification moves the classifier's decision, which tells attacks on the classifier alone
     #[arg(long)]
     detect: bool,
     /// File for what was found of each input, as JSON

@@ -6,7 +6,13 @@ mod suite;
 pub use checks::{Checks, gradient_cosine, losses_by_steps, verdict};
 pub use suite::{Budget, Entry, suite};
 
-use crate::{Draw, Result, attack::Target, vote::Vote};
+use crate::{
+    Draw, Result,
+    attack::{Target, best},
+    defence::Nothing,
+    detect::shift,
+    vote::Vote,
+};
 
 /// How decisions are counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,6 +34,8 @@ pub struct Outcome {
     pub vote: bool,
     /// Whether the vote is too close to decide.
     pub abstained: bool,
+    /// How far the defence moves the classifier's decision, see [`shift`].
+    pub shift: f64,
     /// The perturbed row.
     pub row: Vec<f32>,
 }
@@ -48,16 +56,21 @@ pub fn measure(
         Some(attack) => attack.run(target, rows, classes, items)?,
         None => rows.to_vec(),
     };
+    let plain = Target { classifier: target.classifier, defence: &Nothing, device: target.device };
     let judge = |((row, &class), &item): ((&Vec<f32>, &usize), &u32)| {
         let draws = if target.defence.is_random() { counting.votes.max(counting.resubmissions).max(1) } else { 1 };
         let addresses: Vec<Draw> = (0..draws as u32).map(|vote| Draw { item, vote }).collect();
-        let found = target.classes(&vec![row.as_slice(); draws], &addresses)?;
-        let vote = Vote::new(&found[..counting.votes.clamp(1, draws)], 0.05);
+        let logits = target.logits(&vec![row.as_slice(); draws], &addresses)?;
+        let classes = target.classifier.classes().max(1);
+        let found: Vec<usize> = logits.chunks(classes).map(best).collect();
+        let votes = counting.votes.clamp(1, draws);
+        let vote = Vote::new(&found[..votes], 0.05);
         Ok(Outcome {
             single: found[0] == class,
             worst: found.iter().take(counting.resubmissions.max(1)).all(|&f| f == class),
             vote: vote.class == class,
             abstained: draws > 1 && vote.abstains(),
+            shift: shift(&plain.logits(&[row], &addresses[..1])?, &logits[..votes * classes]),
             row: row.clone(),
         })
     };

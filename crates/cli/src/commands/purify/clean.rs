@@ -8,6 +8,7 @@ use langevin_purify::{
     attack::Target,
     data::{centred, restored},
     defence::{Nothing, Purified, Sigma},
+    detect::shift,
     vote::Vote,
 };
 use serde::Serialize;
@@ -46,6 +47,8 @@ struct Found {
     /// Lower bound of the class's probability over draws, 95 % confidence (Clopper-Pearson).
     agreement_bound: f64,
     abstain: bool,
+    /// How far purification moves the classifier's decision, from 0 to 2.
+    shift: f64,
     #[serde(skip_serializing_if = "Option::is_none")]
     detection: Option<f64>,
     sigma: f64,
@@ -140,7 +143,7 @@ fn purified(
             let row = [inputs.rows[first + k].as_slice()];
             let score = if args.detect { purifier.detect(&row)?.map(|scores| scores[0]) } else { None };
             let logits = plain.logits(&row, &[Draw { item: 0, vote: 0 }])?;
-            Ok((defence.sigmas(&row)?[0], score, prediction(&logits)))
+            Ok((defence.sigmas(&row)?[0], score, logits))
         };
         let looked = workers.map(count, look).into_iter().collect::<Result<Vec<_>, _>>()?;
         let part = |unit: usize| -> Result<_, langevin_purify::Error> {
@@ -157,20 +160,22 @@ fn purified(
             let classes: Vec<usize> = voted[k].iter().map(|(_, logits): &(Vec<f32>, Vec<f32>)| prediction(logits).class).collect();
             let vote = Vote::new(&classes, ALPHA);
             let (row, after) = chosen(&plain, inputs, first + k, &voted[k], vote.class)?;
-            Ok((row, vote, after))
+            let votes: Vec<f32> = voted[k].iter().flat_map(|(_, logits)| logits.iter().copied()).collect();
+            Ok((row, vote, after, shift(&looked[k].2, &votes)))
         };
         let decided = workers.map(count, decide).into_iter().collect::<Result<Vec<_>, _>>()?;
         let ms = 1e3 * started.elapsed().as_secs_f64() / count as f64;
-        for (k, ((row, vote, after), (sigma, detection, before))) in decided.into_iter().zip(looked).enumerate() {
+        for (k, ((row, vote, after, shift), (sigma, detection, before))) in decided.into_iter().zip(looked).enumerate() {
             found.push(Found {
                 name: inputs.names[first + k].clone(),
-                before,
+                before: prediction(&before),
                 after,
                 vote: vote.class,
                 votes: vote.of,
                 agreement: vote.agreement(),
                 agreement_bound: vote.bound,
                 abstain: vote.of > 1 && vote.abstains(),
+                shift,
                 detection,
                 sigma,
                 snr_db: snr(&inputs.rows[first + k], &row),
@@ -230,11 +235,11 @@ fn snr(before: &[f32], after: &[f32]) -> f64 {
 }
 
 fn table(found: &[Found]) -> String {
-    let mut text = String::from("input\tbefore\tafter\tvotes\tbound\tsigma\tdetection\n");
+    let mut text = String::from("input\tbefore\tafter\tvotes\tbound\tshift\tsigma\tdetection\n");
     for f in found {
         let detection = f.detection.map_or_else(|| "-".to_owned(), |d| format!("{d:.2}"));
         text.push_str(&format!(
-            "{}\t{} ({:.3})\t{} ({:.3})\t{:.0}/{}{}\t{:.3}\t{:.5}\t{detection}\n",
+            "{}\t{} ({:.3})\t{} ({:.3})\t{:.0}/{}{}\t{:.3}\t{:.2}\t{:.5}\t{detection}\n",
             f.name,
             f.before.class,
             f.before.confidence,
@@ -244,6 +249,7 @@ fn table(found: &[Found]) -> String {
             f.votes,
             if f.abstain { " abstains" } else { "" },
             f.agreement_bound,
+            f.shift,
             f.sigma
         ));
     }
