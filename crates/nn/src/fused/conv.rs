@@ -355,7 +355,7 @@ impl Operation<4> for Convolution {
             });
             array(dweight, shape(&weight))
         };
-        let (dx, dweight) = rayon::join(|| wanted[0].then(dx), || wanted[1].then(dweight));
+        let (dx, dweight) = host::join(|| wanted[0].then(dx), || wanted[1].then(dweight));
         let dbias = bias.filter(|_| wanted[2]).map(|bias| {
             let mut sums = vec![0.0; outputs];
             values(&gradient).chunks(item_out).for_each(|item| add_row_sums(item, &mut sums));

@@ -19,6 +19,8 @@ use burn::backend::{
 use burn::tensor::{DType, Shape, Tensor, TensorData};
 use rayon::prelude::*;
 
+use super::precision::Precision;
+
 /// An operation on `N` inputs, some of them optional, with its gradient.
 pub(super) trait Operation<const N: usize>: Copy + Debug + Send + 'static {
     /// Inputs that [`backward`](Self::backward) reads; the others are not kept.
@@ -227,15 +229,37 @@ pub(super) fn each<T: Send>(parts: impl Iterator<Item = T>, work: impl Fn(T) + S
     if rayon::current_num_threads() == 1 {
         parts.for_each(work);
     } else {
-        parts.collect::<Vec<_>>().into_par_iter().for_each(work);
+        let precision = Precision::of_thread();
+        parts.collect::<Vec<_>>().into_par_iter().for_each(|part| {
+            let _entered = precision.enter();
+            work(part);
+        });
     }
 }
 
 /// [`each`] with a result of every part, in order.
 pub(super) fn map<T: Send, R: Send>(parts: Vec<T>, work: impl Fn(usize, T) -> R + Sync + Send) -> Vec<R> {
     if rayon::current_num_threads() == 1 {
-        parts.into_iter().enumerate().map(|(k, part)| work(k, part)).collect()
-    } else {
-        parts.into_par_iter().enumerate().map(|(k, part)| work(k, part)).collect()
+        return parts.into_iter().enumerate().map(|(k, part)| work(k, part)).collect();
     }
+    let precision = Precision::of_thread();
+    let work = |(k, part)| {
+        let _entered = precision.enter();
+        work(k, part)
+    };
+    parts.into_par_iter().enumerate().map(work).collect()
+}
+
+/// Two pieces of work at once where there are threads, both at the precision of this one.
+pub(super) fn join<A: Send, B: Send>(first: impl FnOnce() -> A + Send, second: impl FnOnce() -> B + Send) -> (A, B) {
+    let precision = Precision::of_thread();
+    let at_first = || {
+        let _entered = precision.enter();
+        first()
+    };
+    let at_second = || {
+        let _entered = precision.enter();
+        second()
+    };
+    rayon::join(at_first, at_second)
 }
