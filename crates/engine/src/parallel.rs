@@ -61,15 +61,20 @@ impl Workers {
                 *slot.lock().expect(POISON) = Some(value);
             }
         };
-        let [first, rest @ ..] = &self.pools[..self.pools.len().min(count.max(1))] else { unreachable!("there is at least one worker") };
-        std::thread::scope(|scope| {
-            for pool in rest {
-                scope.spawn(|| pool.install(run));
-            }
-            // This thread waits for the first worker anyway: one thread less to start, which small jobs notice.
-            first.install(run);
-        });
+        on_all(&self.pools[..self.pools.len().min(count)], &run);
         slots.into_iter().map(|slot| slot.into_inner().expect(POISON).expect("every index was taken once")).collect()
+    }
+}
+
+/// Runs `work` on every pool at once, and waits for all. No thread is started: small jobs would notice.
+fn on_all(pools: &[rayon::ThreadPool], work: &(impl Fn() + Sync)) {
+    match pools {
+        [] => {}
+        [last] => last.install(work),
+        [first, rest @ ..] => first.in_place_scope(|scope| {
+            scope.spawn(|_| work());
+            on_all(rest, work);
+        }),
     }
 }
 

@@ -2,13 +2,11 @@
 //!
 //! Residual layer of Kong et al. (2021), arXiv:2009.09761, Fig. 2, without the time and mel conditions.
 
-use std::f64::consts::FRAC_1_SQRT_2;
-
 use burn::module::Module;
 use burn::nn::PaddingConfig1d;
 use burn::nn::conv::{Conv1d, Conv1dConfig};
 use burn::tensor::{Device, Tensor};
-use langevin_nn::fused::{Gate, conv1d};
+use langevin_nn::fused::GatedResidual;
 
 use crate::network::{Network, Step};
 
@@ -17,7 +15,7 @@ const LAYERS: usize = 20;
 /// Dilations go 1, 2, 4 ... 512 and start again.
 const CYCLE: usize = 10;
 
-/// One gated layer; gives the residual stream and its part of the skip sum.
+/// One gated layer of the residual stream and the sum of skips.
 #[derive(Module, Debug)]
 struct Layer {
     dilated: Conv1d,
@@ -36,10 +34,8 @@ impl Layer {
         }
     }
 
-    fn forward(&self, x: Tensor<3>) -> (Tensor<3>, Tensor<3>) {
-        let gated = Gate::Tanh.apply(conv1d(&self.dilated, x.clone(), None), 1);
-        let mixed = conv1d(&self.mix, gated, None).chunk(2, 1);
-        ((x + mixed[0].clone()).mul_scalar(FRAC_1_SQRT_2), mixed[1].clone())
+    fn forward(&self, state: Tensor<3>) -> Tensor<3> {
+        GatedResidual { dilated: &self.dilated, mix: &self.mix }.forward(state, None, None)
     }
 }
 
@@ -60,17 +56,9 @@ impl Network for Conv {
     }
 
     fn forward(&self, inputs: &[Tensor<3>]) -> Tensor<3> {
-        let mut x = inputs[0].clone();
-        let mut sum: Option<Tensor<3>> = None;
-        for layer in &self.layers {
-            let (next, skip) = layer.forward(x);
-            x = next;
-            sum = Some(match sum {
-                Some(sum) => sum + skip,
-                None => skip,
-            });
-        }
-        // A stack of no layers is the identity.
-        sum.unwrap_or(x).mul_scalar((LAYERS as f64).sqrt().recip())
+        let x = inputs[0].clone();
+        let state = Tensor::cat(vec![x.clone(), x.zeros_like()], 1);
+        let state = self.layers.iter().fold(state, |state, layer| layer.forward(state));
+        state.narrow(1, CHANNELS, CHANNELS).mul_scalar((LAYERS as f64).sqrt().recip())
     }
 }

@@ -20,7 +20,7 @@ use burn::{
 };
 use langevin_nn::{
     Init,
-    fused::{Activation, Gate, conv1d, linear, linear_activated},
+    fused::{Activation, GatedResidual, conv1d, linear, linear_activated},
 };
 
 use crate::config::{DiffWaveCondition, DiffWaveConfig};
@@ -153,37 +153,33 @@ impl DiffWaveNet {
             }
             _ => None,
         };
-        let mut h = relu(conv1d(&self.input_projection, x.reshape([batch, 1, samples]), None));
-        let mut skips: Option<Tensor<3>> = None;
+        let h = relu(conv1d(&self.input_projection, x.reshape([batch, 1, samples]), None));
+        let mut state = Tensor::cat(vec![h.clone(), h.zeros_like()], 1);
         for layer in &self.residual_layers {
-            let (next, skip) = layer.forward(h, embedded.clone(), label.clone(), told);
-            h = next;
-            skips = Some(match skips {
-                Some(sum) => sum + skip,
-                None => skip,
-            });
+            state = layer.forward(state, embedded.clone(), label.clone(), told);
         }
-        let skips = skips.expect("a checked config has a layer") / (self.residual_layers.len() as f64).sqrt();
+        let channels = h.dims()[1];
+        let skips = state.narrow(1, channels, channels) / (self.residual_layers.len() as f64).sqrt();
         let h = relu(conv1d(&self.skip_projection, skips, None));
         conv1d(&self.output_projection, h, None).reshape([batch, samples])
     }
 }
 
 impl ResidualLayer {
-    /// The next channels, and what this layer adds to the output.
-    fn forward(&self, x: Tensor<3>, step: Tensor<2>, label: Option<Tensor<2>>, told: &Told) -> (Tensor<3>, Tensor<3>) {
-        let channels = x.dims()[1];
-        let step = linear(&self.step_projection, step).unsqueeze_dim::<3>(2);
-        let mut y = conv1d(&self.dilated, x.clone() + step, None);
-        if let (Some(projection), Told::Mel(mel)) = (&self.mel_projection, told) {
-            y = conv1d(projection, mel.clone(), Some(y));
-        }
-        if let (Some(projection), Some(label)) = (&self.label_projection, label) {
-            y = y + linear(projection, label).unsqueeze_dim::<3>(2);
-        }
-        let y = conv1d(&self.output_projection, Gate::Tanh.apply(y, 1), None);
-        let (residual, skip) = (y.clone().narrow(1, 0, channels), y.narrow(1, channels, channels));
-        ((x + residual) / std::f64::consts::SQRT_2, skip)
+    /// The next state: channels, and the sum of what layers add to the output.
+    fn forward(&self, state: Tensor<3>, step: Tensor<2>, label: Option<Tensor<2>>, told: &Told) -> Tensor<3> {
+        let [batch, both, _] = state.dims();
+        let step = linear(&self.step_projection, step).expand([batch, both / 2]);
+        let mel = match (&self.mel_projection, told) {
+            (Some(projection), Told::Mel(mel)) => Some(conv1d(projection, mel.clone(), None)),
+            _ => None,
+        };
+        let label = self.label_projection.as_ref().zip(label).map(|(projection, label)| {
+            let told = linear(projection, label);
+            let outputs = told.dims()[1];
+            told.expand([batch, outputs]).unsqueeze_dim::<3>(2)
+        });
+        GatedResidual { dilated: &self.dilated, mix: &self.output_projection }.forward(state, Some(step), mel.or(label))
     }
 }
 

@@ -7,7 +7,7 @@ use burn::{
 
 use super::{
     host::{self, Kept, Operation, array, contiguous, each, owned, shape, values},
-    vector::{self, exp, normal, sigmoid, wide},
+    vector::{self, exp, normal, normal_below, sigmoid, wide},
 };
 
 /// Numbers per part of an elementwise pass: 64 KiB, so that a part stays in the first caches between a copy and its use.
@@ -134,7 +134,7 @@ wide! {
 
 wide! {
     fn gelu_forward(x: &mut [f32]) {
-        x.iter_mut().for_each(|x| *x *= normal(*x).0);
+        x.iter_mut().for_each(|x| *x *= normal_below(*x));
     }
 }
 

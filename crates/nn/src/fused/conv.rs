@@ -11,14 +11,14 @@ use burn::{
 use super::{
     gemm::{Place, product, suits_tiles, with_room},
     host::{self, Kept, Operation, array, contiguous, each, owned, shape, values},
-    tiles::{self, Packed},
+    tiles::{self, Packed, Side},
     vector::{sum, wide},
 };
 
 /// Output channels that one part makes when threads share an item.
 const CHANNELS: usize = 64;
 /// Positions that one product makes: its result stays in the second cache from tap to tap.
-const POSITIONS: usize = 512;
+pub(super) const POSITIONS: usize = 512;
 
 /// The layer's convolution of `x`, plus `residual` when it is given.
 ///
@@ -89,7 +89,7 @@ impl Convolution {
     }
 
     /// How far tap `k` reads to the right of the position that it adds to.
-    fn shift(self, tap: usize) -> isize {
+    pub(super) fn shift(self, tap: usize) -> isize {
         (tap * self.dilation) as isize - self.padding as isize
     }
 }
@@ -102,10 +102,10 @@ fn inside(from: usize, to: usize, shift: isize, len: usize) -> Range<usize> {
 
 /// Sequences of `channels` rows of `len` positions.
 #[derive(Clone, Copy)]
-struct Sequence<'a> {
-    values: &'a [f32],
-    channels: usize,
-    len: usize,
+pub(super) struct Sequence<'a> {
+    pub(super) values: &'a [f32],
+    pub(super) channels: usize,
+    pub(super) len: usize,
 }
 
 impl Sequence<'_> {
@@ -137,64 +137,143 @@ fn channels_of_part(all: usize) -> usize {
     if rayon::current_num_threads() == 1 { all.max(1) } else { CHANNELS }
 }
 
-/// `out[c, t] += sum over taps and channels of weight[c, channel] input[channel, t + shift]`, for `out` of rows of `len` positions and
-/// one weight and shift a tap.
-fn add_shifted(out: &mut [f32], len: usize, input: Sequence<'_>, weight: &[f32], taps: &[(Place, isize)]) {
-    let rows = out.len() / len;
-    if suits_tiles([rows, POSITIONS.min(len), taps.len() * input.channels], POSITIONS.min(len)) {
-        return add_shifted_on_tiles(out, len, input, weight, taps);
-    }
-    for from in (0..len).step_by(POSITIONS) {
-        for &(at, shift) in taps {
-            let positions = inside(from, len.min(from + POSITIONS), shift, input.len);
-            if positions.is_empty() {
-                continue;
-            }
-            let window = Place::rows(input.len).at(positions.start.strict_add_signed(shift));
-            let target = Place::rows(len).at(positions.start);
-            product([rows, positions.len(), input.channels], 1.0, (weight, at), (input.values, window), (out, target), true);
-        }
-    }
+/// A convolution's weights for some output channels, one matrix and one shift a tap; laid out once for all positions where tiles are used.
+pub(super) struct Taps<'a> {
+    rows: usize,
+    channels: usize,
+    weight: &'a [f32],
+    places: Vec<(Place, isize)>,
+    packed: Option<Packed>,
 }
 
-/// The same with all taps in one product.
-fn add_shifted_on_tiles(out: &mut [f32], len: usize, input: Sequence<'_>, weight: &[f32], taps: &[(Place, isize)]) {
-    let rows = out.len() / len;
-    let depth = input.channels.next_multiple_of(tiles::LANES);
-    let mut copy = Vec::new();
-    with_room(|left, right| {
-        left.begin(rows, taps.len() * depth);
-        for (tap, &(at, _)) in taps.iter().enumerate() {
-            left.put([0, tap * depth], rows, input.channels, weight, at);
+impl<'a> Taps<'a> {
+    /// For `rows` output channels of sequences of `channels`, whose results have `len` positions.
+    pub(super) fn new([rows, channels, len]: [usize; 3], weight: &'a [f32], places: Vec<(Place, isize)>) -> Self {
+        let positions = POSITIONS.min(len);
+        let packed = suits_tiles([rows, positions, places.len() * channels], positions).then(|| {
+            let depth = channels.next_multiple_of(tiles::LANES);
+            let mut packed = Packed::empty(Side::Left);
+            packed.begin(rows, places.len() * depth);
+            for (tap, &(at, _)) in places.iter().enumerate() {
+                packed.put([0, tap * depth], rows, channels, weight, at);
+            }
+            packed
+        });
+        Self { rows, channels, weight, places, packed }
+    }
+
+    /// `out[c, t] += sum over taps and channels of weight[c, channel] input[channel, t + shift]` for positions `from..to`, at most
+    /// [`POSITIONS`], of which the first is at the beginning of `at`.
+    pub(super) fn add(&self, (out, at): (&mut [f32], Place), positions: [usize; 2], input: Sequence<'_>) {
+        self.run((out, at), positions, input, true);
+    }
+
+    /// The same into `out`, which is these positions and nothing else.
+    pub(super) fn write(&self, out: &mut [f32], [from, to]: [usize; 2], input: Sequence<'_>) {
+        if self.packed.is_none() {
+            out.fill(0.0);
         }
-        for from in (0..len).step_by(POSITIONS) {
-            let to = len.min(from + POSITIONS);
-            right.begin(to - from, taps.len() * depth);
-            for (tap, &(_, shift)) in taps.iter().enumerate() {
+        self.run((out, Place::rows(to - from)), [from, to], input, self.packed.is_none());
+    }
+
+    fn run(&self, (out, at): (&mut [f32], Place), [from, to]: [usize; 2], input: Sequence<'_>, add: bool) {
+        let Some(left) = &self.packed else {
+            for &(place, shift) in &self.places {
+                let positions = inside(from, to, shift, input.len);
+                if positions.is_empty() {
+                    continue;
+                }
+                let window = Place::rows(input.len).at(positions.start.strict_add_signed(shift));
+                let target = at.at(positions.start - from);
+                let sizes = [self.rows, positions.len(), self.channels];
+                product(sizes, 1.0, (self.weight, place), (input.values, window), (out, target), true);
+            }
+            return;
+        };
+        let depth = self.channels.next_multiple_of(tiles::LANES);
+        let mut copy = Vec::new();
+        with_room(|_, right| {
+            right.begin(to - from, self.places.len() * depth);
+            for (tap, &(_, shift)) in self.places.iter().enumerate() {
                 input.put(right, [0, tap * depth], [from, to], shift, &mut copy, false);
             }
-            tiles::product(left, right, 1.0, out, Place::rows(len).at(from), true, None);
+            tiles::product(left, right, 1.0, out, at, add, None);
+        });
+    }
+
+    /// [`add`](Self::add) to all positions of `out`, rows of `len`.
+    fn add_all(&self, out: &mut [f32], len: usize, input: Sequence<'_>) {
+        for from in (0..len).step_by(POSITIONS) {
+            self.add((out, Place::rows(len).at(from)), [from, len.min(from + POSITIONS)], input);
         }
-    });
+    }
 }
 
-/// `slopes[c, k, i] += sum over positions of gradient[c, t] input[i, t + shifts[k]]`, with room for a multiple of 32 inputs.
-fn add_slopes_on_tiles(slopes: &mut [f32], gradient: Sequence<'_>, first: usize, input: Sequence<'_>, shifts: &[isize]) {
-    let width = input.channels.next_multiple_of(tiles::LANES);
-    let columns = shifts.len() * width;
-    let rows = slopes.len() / columns;
-    let mut copy = Vec::new();
-    with_room(|left, right| {
-        for from in (0..gradient.len).step_by(POSITIONS) {
-            let to = gradient.len.min(from + POSITIONS);
-            left.fill(rows, to - from, gradient.values, Place::rows(gradient.len).at(first * gradient.len + from));
-            right.begin(columns, to - from);
+/// The gradient of a convolution's weights for some output channels, summed over positions.
+#[derive(Clone, Debug)]
+pub(super) struct Slopes {
+    /// `[rows, taps, width]`.
+    values: Vec<f32>,
+    inputs: usize,
+    taps: usize,
+    /// `inputs`, rounded up for tiles.
+    width: usize,
+    on_tiles: bool,
+}
+
+impl Slopes {
+    /// Zeros, for products over `len` positions.
+    pub(super) fn new([rows, inputs, taps]: [usize; 3], len: usize) -> Self {
+        let on_tiles = suits_tiles([rows.min(CHANNELS), inputs * taps, POSITIONS.min(len)], rows.min(CHANNELS) + inputs * taps);
+        let width = if on_tiles { inputs.next_multiple_of(tiles::LANES) } else { inputs };
+        Self { values: vec![0.0; rows * taps * width], inputs, taps, width, on_tiles }
+    }
+
+    /// `slopes[c, k, i] += sum over positions from..to of gradient[c, t] input[i, t + shifts[k]]`.
+    pub(super) fn add(&mut self, gradient: Sequence<'_>, [from, to]: [usize; 2], input: Sequence<'_>, shifts: &[isize]) {
+        let (rows, columns) = (gradient.channels, self.taps * self.width);
+        if !self.on_tiles {
             for (tap, &shift) in shifts.iter().enumerate() {
-                input.put(right, [tap * width, 0], [from, to], shift, &mut copy, true);
+                let positions = inside(from, to, shift, input.len);
+                if positions.is_empty() {
+                    continue;
+                }
+                let slope = Place::rows(gradient.len).at(positions.start);
+                let window = Place::rows(input.len).at(positions.start.strict_add_signed(shift)).transposed();
+                let target = Place::rows(columns).at(tap * self.width);
+                let sizes = [rows, self.inputs, positions.len()];
+                product(sizes, 1.0, (gradient.values, slope), (input.values, window), (&mut self.values, target), true);
             }
-            tiles::product(left, right, 1.0, slopes, Place::rows(columns), true, None);
+            return;
         }
-    });
+        let mut copy = Vec::new();
+        with_room(|left, right| {
+            for from in (from..to).step_by(POSITIONS) {
+                let to = to.min(from + POSITIONS);
+                left.fill(rows, to - from, gradient.values, Place::rows(gradient.len).at(from));
+                right.begin(columns, to - from);
+                for (tap, &shift) in shifts.iter().enumerate() {
+                    input.put(right, [tap * self.width, 0], [from, to], shift, &mut copy, true);
+                }
+                tiles::product(left, right, 1.0, &mut self.values, Place::rows(columns), true, None);
+            }
+        });
+    }
+
+    /// Adds another sum of the same kind.
+    pub(super) fn merge(&mut self, other: &Self) {
+        self.values.iter_mut().zip(&other.values).for_each(|(sum, more)| *sum += more);
+    }
+
+    /// Writes the slopes in the order of a convolution's weights, `[rows, inputs, taps]`.
+    pub(super) fn write(&self, out: &mut [f32]) {
+        let rows = self.values.chunks_exact((self.taps * self.width).max(1));
+        for (row, slopes) in out.chunks_exact_mut((self.inputs * self.taps).max(1)).zip(rows) {
+            for (tap, slopes) in slopes.chunks_exact(self.width).enumerate() {
+                row[tap..].iter_mut().step_by(self.taps).zip(slopes).for_each(|(slope, sum)| *slope = *sum);
+            }
+        }
+    }
 }
 
 impl Operation<4> for Convolution {
@@ -231,7 +310,8 @@ impl Operation<4> for Convolution {
             }
             let places: Vec<_> =
                 (0..taps).map(|k| (Place { start: first * inputs * taps + k, row: inputs * taps, column: taps }, self.shift(k))).collect();
-            add_shifted(out, long, Sequence { values: x, channels: inputs, len }, values(&weight), &places);
+            let taps = Taps::new([out.len() / long, inputs, long], values(&weight), places);
+            taps.add_all(out, long, Sequence { values: x, channels: inputs, len });
         });
         (out, None)
     }
@@ -255,46 +335,27 @@ impl Operation<4> for Convolution {
                 let first = part * channels * taps;
                 let places: Vec<_> =
                     (0..taps).map(|k| (Place { start: first + k, row: taps, column: inputs * taps }, -self.shift(k))).collect();
-                add_shifted(dx, len, Sequence { values: g, channels: outputs, len: long }, values(&weight), &places);
+                let taps = Taps::new([dx.len() / len, outputs, len], values(&weight), places);
+                taps.add_all(dx, len, Sequence { values: g, channels: outputs, len: long });
             });
             array(dx, shape(&x))
         };
         let dweight = || {
             let mut dweight = vec![0.0; values(&weight).len()];
             let channels = channels_of_part(outputs);
-            let on_tiles = suits_tiles([outputs.min(CHANNELS), inputs * taps, POSITIONS.min(long)], outputs.min(CHANNELS) + inputs * taps);
             let shifts: Vec<_> = (0..taps).map(|tap| self.shift(tap)).collect();
             each(dweight.chunks_mut((channels * inputs * taps).max(1)).enumerate(), |(part, dweight)| {
                 let rows = dweight.len() / (inputs * taps);
-                if on_tiles {
-                    let width = inputs.next_multiple_of(tiles::LANES);
-                    let mut slopes = vec![0.0; rows * taps * width];
-                    for (x, g) in items() {
-                        let (gradient, input) = (sequence(g, outputs), sequence(x, inputs));
-                        add_slopes_on_tiles(&mut slopes, gradient, part * channels, input, &shifts);
-                    }
-                    for (row, slopes) in dweight.chunks_exact_mut(inputs * taps).zip(slopes.chunks_exact(taps * width)) {
-                        row.iter_mut().enumerate().for_each(|(k, slope)| *slope = slopes[k % taps * width + k / taps]);
-                    }
-                    return;
-                }
+                let mut slopes = Slopes::new([rows, inputs, taps], long);
                 for (x, g) in items() {
-                    for tap in 0..taps {
-                        let shift = self.shift(tap);
-                        let positions = inside(0, long, shift, len);
-                        if positions.is_empty() {
-                            continue;
-                        }
-                        let slope = Place::rows(long).at(part * channels * long + positions.start);
-                        let window = Place::rows(len).at(positions.start.strict_add_signed(shift)).transposed();
-                        let target = Place { start: tap, row: inputs * taps, column: taps };
-                        product([rows, inputs, positions.len()], 1.0, (g, slope), (x, window), (dweight, target), true);
-                    }
+                    let g = &g[part * channels * long..][..rows * long];
+                    slopes.add(Sequence { values: g, channels: rows, len: long }, [0, long], sequence(x, inputs), &shifts);
                 }
+                slopes.write(dweight);
             });
             array(dweight, shape(&weight))
         };
-        let (dx, dweight) = rayon::join(|| wanted[0].then(dx), || wanted[1].then(dweight));
+        let (dx, dweight) = host::join(|| wanted[0].then(dx), || wanted[1].then(dweight));
         let dbias = bias.filter(|_| wanted[2]).map(|bias| {
             let mut sums = vec![0.0; outputs];
             values(&gradient).chunks(item_out).for_each(|item| add_row_sums(item, &mut sums));
@@ -309,7 +370,7 @@ fn sequence(values: &[f32], channels: usize) -> Sequence<'_> {
     Sequence { values, channels, len: values.len() / channels }
 }
 
-fn sizes(tensor: &FlexTensor) -> [usize; 3] {
+pub(super) fn sizes(tensor: &FlexTensor) -> [usize; 3] {
     [0, 1, 2].map(|dim| tensor.layout().shape()[dim])
 }
 

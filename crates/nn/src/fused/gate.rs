@@ -95,7 +95,7 @@ impl Operation<1> for Halves {
 }
 
 wide! {
-    fn tanh_forward(a: &[f32], b: &[f32], out: &mut [f32]) {
+    pub(super) fn tanh_forward(a: &[f32], b: &[f32], out: &mut [f32]) {
         for (out, (&a, &b)) in out.iter_mut().zip(a.iter().zip(b)) {
             *out = tanh(a) * sigmoid(b);
         }

@@ -3,7 +3,7 @@
 //! Tensors of other devices, of other precisions, or under gradient checkpointing are handed back, and the caller composes the
 //! operation from burn's own.
 
-use std::fmt::Debug;
+use std::{fmt::Debug, mem::MaybeUninit};
 
 use burn::backend::{
     Autodiff, BackendTensor, DispatchAutodiffContext, DispatchTensor, DispatchTensorKind, Flex, GradientCheckpointingStrategy,
@@ -18,6 +18,8 @@ use burn::backend::{
 };
 use burn::tensor::{DType, Shape, Tensor, TensorData};
 use rayon::prelude::*;
+
+use super::precision::Precision;
 
 /// An operation on `N` inputs, some of them optional, with its gradient.
 pub(super) trait Operation<const N: usize>: Copy + Debug + Send + 'static {
@@ -175,6 +177,30 @@ pub(super) fn array(values: Vec<f32>, shape: Shape) -> FlexTensor {
     FlexTensor::from_data(TensorData::new(values, shape))
 }
 
+/// Numbers to be written before they are read.
+pub(super) struct Blank(pub(super) Vec<MaybeUninit<f32>>);
+
+#[allow(unsafe_code, reason = "zeros that are written over were 5 % of a convolution's training step, on one thread while others wait")]
+impl Blank {
+    /// `len` of them.
+    pub(super) fn new(len: usize) -> Self {
+        let mut values = Vec::with_capacity(len);
+        // SAFETY: there is room for so many, and such numbers need no value.
+        unsafe { values.set_len(len) };
+        Self(values)
+    }
+
+    /// The numbers.
+    ///
+    /// # Safety
+    /// Every one of them was written.
+    pub(super) unsafe fn written(self) -> Vec<f32> {
+        let mut values = std::mem::ManuallyDrop::new(self.0);
+        // SAFETY: the same memory, and the caller's word that the numbers are there.
+        unsafe { Vec::from_raw_parts(values.as_mut_ptr().cast(), values.len(), values.capacity()) }
+    }
+}
+
 /// The values of a tensor that [`contiguous`] made.
 pub(super) fn values(tensor: &FlexTensor) -> &[f32] {
     tensor.as_slice().expect("it is contiguous and of f32")
@@ -203,6 +229,37 @@ pub(super) fn each<T: Send>(parts: impl Iterator<Item = T>, work: impl Fn(T) + S
     if rayon::current_num_threads() == 1 {
         parts.for_each(work);
     } else {
-        parts.collect::<Vec<_>>().into_par_iter().for_each(work);
+        let precision = Precision::of_thread();
+        parts.collect::<Vec<_>>().into_par_iter().for_each(|part| {
+            let _entered = precision.enter();
+            work(part);
+        });
     }
+}
+
+/// [`each`] with a result of every part, in order.
+pub(super) fn map<T: Send, R: Send>(parts: Vec<T>, work: impl Fn(usize, T) -> R + Sync + Send) -> Vec<R> {
+    if rayon::current_num_threads() == 1 {
+        return parts.into_iter().enumerate().map(|(k, part)| work(k, part)).collect();
+    }
+    let precision = Precision::of_thread();
+    let work = |(k, part)| {
+        let _entered = precision.enter();
+        work(k, part)
+    };
+    parts.into_par_iter().enumerate().map(work).collect()
+}
+
+/// Two pieces of work at once where there are threads, both at the precision of this one.
+pub(super) fn join<A: Send, B: Send>(first: impl FnOnce() -> A + Send, second: impl FnOnce() -> B + Send) -> (A, B) {
+    let precision = Precision::of_thread();
+    let at_first = || {
+        let _entered = precision.enter();
+        first()
+    };
+    let at_second = || {
+        let _entered = precision.enter();
+        second()
+    };
+    rayon::join(at_first, at_second)
 }

@@ -178,7 +178,7 @@ impl Operation<4> for Layer {
             });
             array(dweight, shape(&weight))
         };
-        let (dx, dweight) = rayon::join(|| wanted[0].then(dx), || wanted[1].then(dweight));
+        let (dx, dweight) = host::join(|| wanted[0].then(dx), || wanted[1].then(dweight));
         let dbias = bias.filter(|_| wanted[2]).map(|bias| array(column_sums(g, outputs), shape(&bias)));
         let dresidual = wanted[3].then(|| gradient.clone());
         [dx, dweight, dbias, dresidual]

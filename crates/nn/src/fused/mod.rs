@@ -22,6 +22,8 @@ mod packed;
 mod parts;
 mod pool;
 mod precision;
+#[allow(unsafe_code, reason = "results are written into memory that was not cleared")]
+mod residual;
 mod rotary;
 mod small;
 mod softmax;
@@ -43,6 +45,7 @@ pub use linear::{linear, linear_activated, linear_added};
 pub use norm::{Affine, Norm, layer_norm};
 pub use pool::max_pool1d;
 pub use precision::{Entered, Precision};
+pub use residual::GatedResidual;
 pub use rotary::rotary;
 pub use softmax::softmax;
 pub use strided::conv1d_with;

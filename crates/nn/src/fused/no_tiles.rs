@@ -2,6 +2,9 @@
 
 use super::gemm::Place;
 
+/// To what numbers of channels are rounded up.
+pub(super) const LANES: usize = 32;
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Side {
     Left,

@@ -179,6 +179,9 @@ fn cut<const PARTS: usize>(x: __m512) -> [__m512i; PARTS] {
 #[target_feature(enable = "avx512f,avx512bw")]
 fn pack<const PARTS: usize>(source: Source<'_>, side: Side, blocks: usize, lines: &mut [Line]) {
     let has_pairs_in_rows = source.lane == 1 && source.term != 1;
+    if has_pairs_in_rows && side == Side::Right {
+        return pack_along::<PARTS>(source, blocks, lines);
+    }
     let (panels, steps) = (source.lanes.div_ceil(LANES), source.terms.div_ceil(TERMS));
     for k in 0..panels * steps {
         let (panel, step) = if has_pairs_in_rows { (k % panels, k / panels) } else { (k / steps, k % steps) };
@@ -198,6 +201,28 @@ fn pack<const PARTS: usize>(source: Source<'_>, side: Side, blocks: usize, lines
                 pairs(part, tiles, side == Side::Left);
             } else {
                 rows(part, tiles, side == Side::Right);
+            }
+        }
+    }
+}
+
+/// [`pack`] of a right factor whose lanes are next to one another, pair by pair of terms over all lanes: two streams that memory sees coming.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn pack_along<const PARTS: usize>(source: Source<'_>, blocks: usize, lines: &mut [Line]) {
+    let Source { values, start, term, lanes, terms, .. } = source;
+    let panels = lanes.div_ceil(LANES);
+    for pair in 0..terms.div_ceil(TERMS) * TERMS / 2 {
+        let row = |k: usize, from: usize| {
+            let count = lanes.saturating_sub(from).min(16);
+            if k < terms { load(values, start + k * term + from, count) } else { _mm512_setzero_ps() }
+        };
+        let (step, line) = (pair / (TERMS / 2), pair % (TERMS / 2));
+        for half in 0..2 * panels {
+            let (u, v) = (cut::<PARTS>(row(2 * pair, half * 16)), cut::<PARTS>(row(2 * pair + 1, half * 16)));
+            let at = (half / 2 * blocks + step) * PARTS * PART + half % 2 * 16 + line;
+            for (part, (u, v)) in u.into_iter().zip(v).enumerate() {
+                store(&mut lines[at + part * PART], _mm512_or_si512(_mm512_srli_epi32::<16>(u), upper(v)));
             }
         }
     }

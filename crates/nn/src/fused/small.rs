@@ -9,6 +9,8 @@ use super::{gemm::Place, vector::wide};
 const TERMS: usize = 64;
 /// Multiplications up to which this is quicker than a general kernel.
 const MOST: usize = 24 * 1024;
+/// Columns up to which it always is: kernels for many leave most of their lanes empty.
+const FEW: usize = 8;
 /// Columns that are made at once; fewer are made by narrower loops.
 const LANES: usize = 32;
 /// Rows whose sums are under way at once.
@@ -25,7 +27,7 @@ thread_local! {
 
 /// Whether a product of `[m, n, k]` is small, and rows of its left factor, at `a`, are in one piece.
 pub(super) fn suits([m, n, k]: [usize; 3], a: Place) -> bool {
-    a.column == 1 && k <= TERMS && m * n.next_multiple_of(8) * k <= MOST
+    a.column == 1 && k <= TERMS && (n <= FEW || m * n.next_multiple_of(8) * k <= MOST)
 }
 
 /// [`gemm::product`](super::gemm::product) of a small product, whose matrices lie in their slices.
@@ -203,7 +205,7 @@ mod tests {
 
     #[test]
     fn small_products_of_every_layout_are_the_sums() {
-        for [m, n, k] in [[1, 1, 1], [16, 16, 16], [18, 18, 32], [3, 37, 5], [7, 8, 40], [5, 24, 3]] {
+        for [m, n, k] in [[1, 1, 1], [16, 16, 16], [18, 18, 32], [3, 37, 5], [7, 8, 40], [5, 24, 3], [500, 4, 16]] {
             let mut values = vec![0.0; 3 * (m + 2) * (k + 2) + 3 * (k + 2) * (n + 2)];
             Philox::new(3).fill(0, 0, 0, &mut values);
             let (a, b) = values.split_at(3 * (m + 2) * (k + 2));

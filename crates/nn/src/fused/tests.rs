@@ -9,6 +9,8 @@ use langevin_core::noise::{NoiseSource as _, Philox};
 
 use super::*;
 
+mod residual;
+
 /// Values and gradients of `f` at given inputs, for the loss `sum(y * weight)`.
 struct Run {
     y: Vec<f32>,
@@ -399,7 +401,7 @@ fn blocks_of_nothing_of_long_items_and_of_doubles_are_composed() {
     let block = block(&layers, 2);
     let none = || [Affine::default(), Affine::default()];
     assert_eq!(block.forward(Tensor::zeros([0, 3, 6], &device), none(), None, None).dims(), [0, 3, 6]);
-    let x = Tensor::<1>::from_data(TensorData::new(normals(300 * 6, 1), [300 * 6]), &device).reshape([1, 300, 6]);
+    let x = Tensor::<1>::from_data(TensorData::new(normals(400 * 6, 1), [400 * 6]), &device).reshape([1, 400, 6]);
     let long = host(block.forward(x.clone(), none(), None, None));
     assert_eq!(long, host(block.composed(x.clone(), none(), None, None)));
     let double = layers.clone().map(|mut layer| {
@@ -409,7 +411,7 @@ fn blocks_of_nothing_of_long_items_and_of_doubles_are_composed() {
     });
     let found = self::block(&double, 2).forward(x.narrow(1, 0, 20).cast(DType::F64), none(), None, None);
     assert_eq!(found.dtype(), DType::F64);
-    let single = Tensor::<1>::from_data(TensorData::new(normals(1800, 1)[..120].to_vec(), [120]), &device).reshape([1, 20, 6]);
+    let single = Tensor::<1>::from_data(TensorData::new(normals(2400, 1)[..120].to_vec(), [120]), &device).reshape([1, 20, 6]);
     close(&host(block.forward(single, none(), None, None)), &host(found.cast(DType::F32)), "doubles");
 }
 

@@ -13,7 +13,6 @@ use std::{
 
 use super::{
     gemm::Place,
-    linear::add_bias,
     parts::{Line, TERMS, block},
     precision::Precision,
     vector::{self, wide},
@@ -96,8 +95,8 @@ pub(super) fn product(a: &Packed, b: &Packed, scale: f32, out: &mut [f32], at: P
             if is_direct {
                 // SAFETY: 32 rows of 32 numbers from `start` on lie in `out`, as was checked above.
                 unsafe { two_by_two(a.precision, factors, ahead, count, out.as_mut_ptr().add(start), at.row, add) };
-                if let Some(bias) = bias {
-                    (0..rows).for_each(|i| add_bias(bias, &mut out[start + i * at.row..][..columns]));
+                if let Some(bias) = bias.and_then(|bias| bias.first_chunk()) {
+                    add_to_rows(bias, &mut out[start..], at.row);
                 }
                 continue;
             }
@@ -117,6 +116,18 @@ pub(super) fn product(a: &Packed, b: &Packed, scale: f32, out: &mut [f32], at: P
             // SAFETY: four tiles have just filled it.
             let square = unsafe { square.assume_init_ref() };
             deliver(square, [rows, columns], scale, add, bias, &mut out[start..], at.row);
+        }
+    }
+}
+
+wide! {
+    /// Adds a bias to 32 rows, `row` numbers apart.
+    fn add_to_rows(bias: &[f32; LANES], out: &mut [f32], row: usize) {
+        for i in 0..LANES {
+            let out: &mut [f32; LANES] = out[i * row..].first_chunk_mut().expect("the caller checked that the rows lie in their slice");
+            for lane in 0..LANES {
+                out[lane] += bias[lane];
+            }
         }
     }
 }
@@ -452,7 +463,7 @@ unsafe fn one_by_two((a, b): (*const Line, *const Line), count: usize, square: *
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::linear::add_bias, *};
     use langevin_core::noise::{NoiseSource as _, Philox};
 
     fn normals(len: usize, stream: u32) -> Vec<f32> {

@@ -47,6 +47,7 @@ pub(super) enum Width {
 
 /// Asks the processor; the answer is remembered by the standard library.
 #[cfg(target_arch = "x86_64")]
+#[inline]
 pub(super) fn width() -> Width {
     use std::arch::is_x86_feature_detected as has;
     if has!("avx512f") && has!("avx512dq") && has!("avx512vl") && has!("avx512bw") {
@@ -129,6 +130,20 @@ pub(super) fn normal(x: f32) -> (f32, f32) {
     let tail = bell * (p * t);
     let below = if x < 0.0 { tail } else { 1.0 - tail };
     (below, DENSITY * bell)
+}
+
+/// Distribution function of the standard normal to 3e-7, for half the price of [`normal`], which keeps the digits of small tails.
+///
+/// `1/2 + x P(x^2) / Q(x^2)`, fitted here for least absolute error over `x^2 <= 29.5`, 6e-9 before rounding. Beyond it is 0 or 1.
+#[inline(always)]
+pub(super) fn normal_below(x: f32) -> f32 {
+    let u = x * x;
+    let p = ((2.318_587_6e-8 * u + 6.355_862e-6) * u + 1.656_373e-4) * u + 4.658_500_7e-3;
+    let p = (p * u + 3.351_432_5e-2) * u + 0.398_942_23;
+    let q = ((1.210_462_5e-6 * u + 7.275_557_4e-5) * u + 1.866_407_3e-3) * u + 2.845_730_3e-2;
+    let q = (q * u + 0.250_674) * u + 1.0;
+    let inside = x * (p / q);
+    (if u > 29.5 { 0.5f32.copysign(x) } else { inside }) + 0.5
 }
 
 /// Sum of `f` over a slice, in an order that does not depend on the vectors' width.
@@ -248,6 +263,17 @@ mod tests {
             assert!((f64::from(ours) / below - 1.0).abs() < tolerance, "{x}: {ours} not {below}");
             assert!((f64::from(our_density) / density(x) - 1.0).abs() < tolerance, "{x}");
         }
+    }
+
+    #[test]
+    fn the_quick_distribution_function_is_near_the_other() {
+        for x in grid(-8.0, 8.0) {
+            let (quick, slow) = (normal_below(x), normal(x).0);
+            assert!((quick - slow).abs() < 3e-7, "{x}: {quick} not {slow}");
+        }
+        assert_eq!((normal_below(-6.0), normal_below(6.0), normal_below(0.0)), (0.0, 1.0, 0.5));
+        assert_eq!((normal_below(f32::MIN), normal_below(f32::INFINITY)), (0.0, 1.0));
+        assert!(normal_below(f32::NAN).is_nan());
     }
 
     #[test]
