@@ -99,7 +99,7 @@ pub(crate) struct Scan {
 #[derive(Debug)]
 pub(crate) enum Outcome {
     Done(Box<Scan>),
-    /// Rows of one series are not together: the table has to be held in memory.
+    /// Rows of one series are not together: they have to be sorted.
     Interleaved,
     /// Times do not run on; the error says where.
     Disorder(Error),
