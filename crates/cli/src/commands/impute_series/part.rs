@@ -58,6 +58,7 @@ impl Part {
                 "samples": imputing.samples,
                 "sampling": imputing.sampling,
                 "repaint": args.repaint,
+                "window": args.window,
                 "quantiles": imputing.quantiles,
                 "point": format!("{:?}", imputing.point),
                 "longest": imputing.longest,
@@ -77,7 +78,7 @@ impl Part {
         };
         let range = rows.start as usize..rows.end as usize;
         let mark = Some((manifest, mark(&args.output)));
-        Ok(Self { pieces: range, mixed: mixed.then(|| (records, rows.end == total)), mark })
+        Ok(Self { pieces: range, mixed: mixed.then_some((records, rows.end == total)), mark })
     }
 
     /// Whether the header is in another part.
