@@ -26,6 +26,7 @@ pub(crate) const SHIPPED: &[Shipped] = &[
     Shipped { name: crate::purify::TABLE, bytes: include_bytes!("../../../data/pretrained/purify-breast-cancer.safetensors") },
     Shipped { name: crate::purify::SERIES, bytes: include_bytes!("../../../data/pretrained/purify-power-demand.safetensors") },
     Shipped { name: crate::series::MODEL, bytes: include_bytes!("../../../data/pretrained/series-base.safetensors") },
+    Shipped { name: crate::series::CSDI, bytes: include_bytes!("../../../data/pretrained/csdi.safetensors") },
     Shipped { name: crate::text::MODEL, bytes: include_bytes!("../../../data/pretrained/text-novels.safetensors") },
     Shipped { name: crate::audio::WAVE, bytes: include_bytes!("../../../data/pretrained/audio-wave.safetensors") },
     Shipped { name: crate::audio::JUDGE, bytes: include_bytes!("../../../data/pretrained/audio-judge.safetensors") },

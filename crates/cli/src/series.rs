@@ -16,6 +16,9 @@ use crate::{models, report::Failure};
 /// The shipped model.
 pub(crate) const MODEL: &str = "series-base";
 
+/// The shipped CSDI.
+pub(crate) const CSDI: &str = "csdi";
+
 /// Name of the domain in configs.
 pub(crate) const DOMAIN: &str = "series";
 
@@ -26,6 +29,16 @@ pub(crate) enum Opened {
     Residual(Box<ResidualModel>),
     /// CSDI as published, or its network without conditions.
     Csdi(Box<CsdiModel>),
+}
+
+impl Opened {
+    /// Lets the network see so many rows at once.
+    pub(crate) fn set_window(&mut self, rows: usize) {
+        match self {
+            Self::Residual(model) => model.config.window = rows,
+            Self::Csdi(model) => model.config.window = rows,
+        }
+    }
 }
 
 /// The series settings of a config, checked.

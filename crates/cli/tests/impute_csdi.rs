@@ -119,10 +119,16 @@ fn seeds_differ_and_long_gaps_stay_when_asked() {
 fn mistakes_are_named() {
     let folder = tempfile::tempdir().unwrap();
     let (table, checkpoint) = (folder.path().join("other.csv"), made("csdi").join("model.safetensors"));
-    fs::write(&table, csv(["b", "speed"])).unwrap();
+    fs::write(&table, csv(["c", "speed"])).unwrap();
     let other = langevin(&["impute", "series", text(&table), "--checkpoint", text(&checkpoint)]);
-    assert!(other.code == 1 && other.stderr.contains("b, speed") && other.stderr.contains("lacks a "), "{}", other.stderr);
+    assert!(other.code == 1 && other.stderr.contains("c, speed") && other.stderr.contains("trained on: b, a."), "{}", other.stderr);
     assert!(other.stdout.is_empty());
+    // A column that the table lacks was never observed.
+    fs::write(&table, csv(["b", "speed"])).unwrap();
+    let part = langevin(&["impute", "series", text(&table), "--checkpoint", text(&checkpoint), "--samples", "2"]);
+    assert!(part.code == 0 && part.stderr.contains("lacks a of the columns"), "{}", part.stderr);
+    let cells = |line: &str| line.split(',').map(str::to_owned).collect::<Vec<_>>();
+    assert!(part.stdout.lines().all(|line| !cells(line)[1].is_empty()) && part.stdout.ends_with("NA\n"), "{}", part.stdout);
     let given = impute("csdi", &["--repaint", "3"]);
     assert!(given.code == 1 && given.stderr.contains("leave --repaint away"), "{}", given.stderr);
     let free = impute("free", &[]);
@@ -147,4 +153,43 @@ fn mistakes_are_named() {
     let run = langevin(&["impute", "series", text(&table), "--checkpoint", text(&checkpoint), "--samples", "2"]);
     assert!(run.code == 0 && run.stderr.contains("not trained on c:"), "{}", run.stderr);
     assert!(run.stdout.lines().zip(wide.lines()).all(|(after, before)| after.rsplit(',').next() == before.rsplit(',').next()));
+}
+
+#[test]
+fn the_shipped_csdi_knows_intensive_care() {
+    let folder = tempfile::tempdir().unwrap();
+    let table = folder.path().join("stay.csv");
+    // Heart rate and mean pressure are measured every other hour, the temperature once, and nothing else at all.
+    let mut csv = "Hour,MAP,HR,Temp\n".to_owned();
+    for hour in 0..48 {
+        let cell = |seen: bool, value: f64| if seen { value.to_string() } else { String::new() };
+        let (rate, pressure) = (f64::from(84 + hour % 7), f64::from(78 + hour % 5));
+        let _ = writeln!(csv, "{hour},{},{},{}", cell(hour % 2 == 1, pressure), cell(hour % 2 == 0, rate), cell(hour == 9, 37.1));
+    }
+    fs::write(&table, &csv).unwrap();
+    let args = ["impute", "series", text(&table), "--checkpoint", "csdi", "--seed", "1"];
+    let run = langevin(&[&args[..], &["--samples", "4", "--solver", "ddim", "--steps", "8"]].concat());
+    assert_eq!(run.code, 0, "{}", run.stderr);
+    assert!(run.stderr.contains("CSDI fills as published") && run.stderr.contains("lacks DiasABP, Na, "), "{}", run.stderr);
+    let mut filled = [Vec::new(), Vec::new()];
+    for (before, after) in csv.lines().zip(run.stdout.lines()).skip(1) {
+        let (before, after): (Vec<&str>, Vec<&str>) = (before.split(',').collect(), after.split(',').collect());
+        assert!(after.iter().all(|cell| !cell.is_empty()), "{after:?}");
+        assert!(before.iter().zip(&after).all(|(before, after)| before.is_empty() || before == after), "{after:?}");
+        for (filled, k) in filled.iter_mut().zip([2, 1]) {
+            filled.extend(before[k].is_empty().then(|| after[k].parse::<f64>().unwrap()));
+        }
+    }
+    // The stay's own levels, in beats a minute and mmHg, not those of all stays.
+    for (filled, level) in filled.iter().zip([87.0, 80.0]) {
+        let mean = filled.iter().sum::<f64>() / filled.len() as f64;
+        assert!(filled.len() == 24 && (mean - level).abs() < 12.0, "{mean} for {level}");
+    }
+    let other = folder.path().join("other.csv");
+    fs::write(&other, "time,speed\n0,1\n1,\n2,3\n").unwrap();
+    let refused = langevin(&["impute", "series", text(&other), "--checkpoint", "csdi"]);
+    assert!(refused.code == 1 && refused.stdout.is_empty(), "{refused:?}");
+    for part in ["TroponinT", "configs/csdi.toml", "has columns speed"] {
+        assert!(refused.stderr.contains(part), "{}", refused.stderr);
+    }
 }

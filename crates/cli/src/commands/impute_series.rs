@@ -92,6 +92,9 @@ pub(crate) struct Args {
     /// Trained model: a shipped name or a file
     #[arg(long, value_name = "NAME|FILE", default_value = series::MODEL)]
     checkpoint: PathBuf,
+    /// Rows that the network sees at once [default: what it was trained with]
+    #[arg(long, value_name = "ROWS", value_parser = values::whole(8..=1024))]
+    window: Option<u32>,
     /// Fill by RePaint, walking each stretch of steps this many times; for a CSDI checkpoint without conditions
     #[arg(long, value_name = "J", value_parser = values::whole(1..=100), conflicts_with_all = ["solver", "grid", "steps", "guidance", "config"])]
     repaint: Option<u32>,
@@ -147,7 +150,10 @@ pub(super) fn run(args: &Args, settings: &Settings) -> Result<(), Failure> {
         return if part.is_done(args)? { already(settings) } else { copied(args, settings, &table, &part, seed, seconds) };
     }
 
-    let opened = if args.method.draws() { Some(series::open(&args.checkpoint, &device)?) } else { None };
+    let mut opened = if args.method.draws() { Some(series::open(&args.checkpoint, &device)?) } else { None };
+    if let (Some((model, _)), Some(rows)) = (&mut opened, args.window) {
+        model.set_window(rows as usize);
+    }
     let (model, csdi) = match &opened {
         Some((Opened::Residual(model), _)) => (Some(model.as_ref()), None),
         Some((Opened::Csdi(model), _)) => (None, Some(model.as_ref())),

@@ -2,7 +2,7 @@
 
 use std::{collections::VecDeque, ops::Range};
 
-use super::{held::Series, scan::Walk, table::Table};
+use super::{scan::Walk, table::Table, turned::Rows};
 use crate::{Frame, Result};
 
 /// What a row of a block's core is in the file.
@@ -33,8 +33,10 @@ pub struct Block {
     pub kinds: Vec<RowKind>,
     /// Number of the core's first row in its series.
     pub(crate) first: u64,
-    /// The core's rows as they stand in the file; nothing for a table that is held in memory.
+    /// The core's rows as they stand in the file; nothing for a table whose rows are mixed.
     pub(crate) raw: Vec<u8>,
+    /// Of a table whose rows are mixed: row of the core, column and record of each hole that the file has a field for.
+    pub(crate) holes: Vec<(usize, usize, u64)>,
     /// Blank lines that the file ends with.
     pub(crate) tail: Vec<u8>,
     /// Times of the rows of a forecast, as they are to be written.
@@ -53,6 +55,19 @@ impl Block {
     pub const fn first_row(&self) -> usize {
         self.first as usize
     }
+
+    /// Of a table whose blocks come in another order than its records ([`Table::is_mixed`]): row of the core, column, and record (counted from 0
+    /// behind the header) of each hole that the file has a field for.
+    #[must_use]
+    pub fn holes(&self) -> &[(usize, usize, u64)] {
+        &self.holes
+    }
+
+    /// Whether one of these holes lies in some records.
+    #[must_use]
+    pub fn has_holes_of(&self, records: &Range<u64>) -> bool {
+        self.holes.iter().any(|(.., record)| records.contains(record))
+    }
 }
 
 /// The blocks of a table, in the order of the file; see [`Table::blocks`].
@@ -70,15 +85,22 @@ pub struct Blocks<'a> {
 #[derive(Debug)]
 enum State<'a> {
     Stream(Box<Stream<'a>>),
-    /// The number of the next series.
-    Held(usize),
     Done,
 }
 
-/// A file while it is read.
+/// Where rows come from.
+#[derive(Debug)]
+enum Feed<'a> {
+    /// A file whose series lie one behind the other.
+    File(Walk<'a>),
+    /// Rows that were sorted.
+    Turned(Rows<'a>),
+}
+
+/// Rows while they are read.
 #[derive(Debug)]
 struct Stream<'a> {
-    walk: Walk<'a>,
+    feed: Feed<'a>,
     id: Option<Vec<u8>>,
     /// Ticks of the first and the last row of the series, and the last time as it is written.
     first: i64,
@@ -88,6 +110,8 @@ struct Stream<'a> {
     raw: Vec<u8>,
     /// Where each row from the core on ends in `raw`.
     ends: Vec<usize>,
+    /// Number in the series, column and record of holes from the core on.
+    holes: VecDeque<(u64, usize, u64)>,
 }
 
 /// Rows of a series from a halo before the core on.
@@ -138,6 +162,7 @@ impl Window {
             kinds: self.kinds[start..end].to_vec(),
             first: self.core,
             raw: Vec::new(),
+            holes: Vec::new(),
             tail: Vec::new(),
             times: Vec::new(),
         };
@@ -153,19 +178,21 @@ impl Window {
 
 impl<'a> Blocks<'a> {
     pub(super) fn new(table: &'a Table, rows: usize, halo: usize, forecast: usize) -> Result<Self> {
-        let state = match &table.held {
-            Some(_) => State::Held(0),
-            None => State::Stream(Box::new(Stream {
-                walk: Walk::new(&table.source, &table.plan)?,
-                id: None,
-                first: 0,
-                last: 0,
-                last_text: Vec::new(),
-                window: Window::new(0, table.names.len()),
-                raw: Vec::new(),
-                ends: Vec::new(),
-            })),
+        let feed = match &table.turned {
+            Some(turned) => Feed::Turned(turned.rows()?),
+            None => Feed::File(Walk::new(&table.source, &table.plan)?),
         };
+        let state = State::Stream(Box::new(Stream {
+            feed,
+            id: None,
+            first: 0,
+            last: 0,
+            last_text: Vec::new(),
+            window: Window::new(0, table.names.len()),
+            raw: Vec::new(),
+            ends: Vec::new(),
+            holes: VecDeque::new(),
+        }));
         Ok(Self { table, rows, halo, forecast, ready: VecDeque::new(), index: 0, state })
     }
 
@@ -173,15 +200,6 @@ impl<'a> Blocks<'a> {
     fn advance(&mut self) -> Result<()> {
         match &mut self.state {
             State::Done => {}
-            State::Held(next) => {
-                let series = self.table.held.as_ref().and_then(|h| h.series.get(*next));
-                if let Some(series) = series {
-                    self.ready = held_blocks(self.table, *next, series, self.rows, self.halo, self.forecast);
-                    *next += 1;
-                } else {
-                    self.state = State::Done;
-                }
-            }
             State::Stream(stream) => {
                 if !stream.row(self.table, self.rows, self.halo, self.forecast, &mut self.ready)? {
                     self.state = State::Done;
@@ -213,21 +231,47 @@ impl Iterator for Blocks<'_> {
     }
 }
 
+impl Feed<'_> {
+    fn step(&mut self) -> Result<bool> {
+        match self {
+            Self::File(walk) => walk.step(),
+            Self::Turned(rows) => rows.step(),
+        }
+    }
+
+    /// The id of the row's series.
+    fn id(&self, table: &Table) -> Option<Vec<u8>> {
+        let column = table.plan.id?;
+        Some(match self {
+            Self::File(walk) => walk.record.text(column).into_owned(),
+            Self::Turned(rows) => rows.id().to_vec(),
+        })
+    }
+
+    /// The time of the row; `None` without a column of times in the file.
+    fn ticks(&self) -> Result<Option<i64>> {
+        match self {
+            Self::File(walk) => walk.ticks(),
+            Self::Turned(rows) => Ok(Some(rows.row.ticks)),
+        }
+    }
+}
+
 impl Stream<'_> {
-    /// Takes in one row of the file; `false` at the end.
+    /// Takes in one row; `false` at the end.
     fn row(&mut self, table: &Table, rows: usize, halo: usize, forecast: usize, ready: &mut VecDeque<Block>) -> Result<bool> {
-        let more = self.walk.step()?;
-        let id = if more { table.plan.id.map(|c| self.walk.record.text(c).into_owned()) } else { None };
+        let more = self.feed.step()?;
+        let id = if more { self.feed.id(table) } else { None };
         if !more || (!self.window.positions.is_empty() && id != self.id) {
             self.close(table, rows, halo, forecast, ready);
             if !more {
-                if let Some(last) = ready.back_mut() {
-                    last.tail = self.walk.record.bytes().to_vec();
+                if let (Some(last), Feed::File(walk)) = (ready.back_mut(), &self.feed) {
+                    last.tail = walk.record.bytes().to_vec();
                 }
                 return Ok(false);
             }
         }
-        let ticks = self.walk.ticks()?.unwrap_or(self.window.end() as i64);
+        let ticks = self.feed.ticks()?.unwrap_or(self.window.end() as i64);
         if self.window.end() == 0 {
             self.first = ticks;
             self.id = id;
@@ -245,17 +289,26 @@ impl Stream<'_> {
             }
         }
         self.last = ticks;
-        if table.plan.time.is_some() {
-            self.last_text = table.plan.time_text(&self.walk.record).into_owned();
-        }
         // Rows that were moved to the grid have its positions.
         let time = if table.grid.snap && table.grid.step.is_some() { table.grid.time(self.first, self.window.end()) } else { ticks };
+        let number = self.window.end();
         self.window.positions.push(table.grid.position(time));
         self.window.kinds.push(RowKind::File);
-        for (values, &column) in self.window.values.iter_mut().zip(&table.plan.values) {
-            values.push(if let super::cell::Cell::Number(value, _) = self.walk.cell(column)? { value } else { f64::NAN });
+        match &self.feed {
+            Feed::File(walk) => {
+                if table.plan.time.is_some() {
+                    self.last_text = table.plan.time_text(&walk.record).into_owned();
+                }
+                for (values, &column) in self.window.values.iter_mut().zip(&table.plan.values) {
+                    values.push(if let super::cell::Cell::Number(value, _) = walk.cell(column)? { value } else { f64::NAN });
+                }
+                self.raw.extend_from_slice(walk.record.bytes());
+            }
+            Feed::Turned(rows) => {
+                self.window.values.iter_mut().zip(&rows.row.values).for_each(|(values, &value)| values.push(value));
+                self.holes.extend(rows.row.holes.iter().map(|&(column, record)| (number, column as usize, record)));
+            }
         }
-        self.raw.extend_from_slice(self.walk.record.bytes());
         self.ends.push(self.raw.len());
         self.full(table, rows, halo, ready);
         Ok(true)
@@ -272,6 +325,9 @@ impl Stream<'_> {
     fn take(&mut self, table: &Table, rows: usize, halo: usize) -> Block {
         let mut block = self.window.take(rows, halo, table);
         let taken = block.core.len();
+        let end = block.first + taken as u64;
+        let holes = self.holes.partition_point(|&(row, ..)| row < end);
+        block.holes = self.holes.drain(..holes).map(|(row, column, record)| ((row - block.first) as usize, column, record)).collect();
         // Rows of a forecast have no bytes.
         let bytes = self.ends[..taken.min(self.ends.len())].last().copied().unwrap_or(0);
         block.raw = self.raw.drain(..bytes).collect();
@@ -284,6 +340,9 @@ impl Stream<'_> {
     /// The end of a series: adds the forecast, gives out what is left, and starts anew.
     fn close(&mut self, table: &Table, rows: usize, halo: usize, forecast: usize, ready: &mut VecDeque<Block>) {
         let known = self.window.end();
+        if let (Feed::Turned(_), Some([_, last])) = (&self.feed, &table.profile().span) {
+            self.last_text = table.clock().write(self.last, last.as_bytes()).into_bytes();
+        }
         extend(table, &mut self.window, self.first, forecast);
         while self.window.core < self.window.end() {
             let mut block = self.take(table, rows, halo);
@@ -307,33 +366,6 @@ fn future_times(table: &Table, block: &Block, known: u64, last: i64, like: &[u8]
     let (Some((_, clock)), Some(step)) = (table.plan.time, table.grid.step) else { return Vec::new() };
     let rows = (block.first..block.first + block.core.len() as u64).filter(|&row| row >= known);
     rows.map(|row| clock.write(step.after(last, (row + 1 - known) as i64), like)).collect()
-}
-
-/// All blocks of a series that is held in memory.
-fn held_blocks(table: &Table, number: usize, series: &Series, rows: usize, halo: usize, forecast: usize) -> VecDeque<Block> {
-    let mut window = Window::new(number, table.names.len());
-    let first = series.times.first().copied().unwrap_or(0);
-    for (row, &ticks) in series.times.iter().enumerate() {
-        let index = if table.grid.step.is_some() { table.grid.index(first, ticks).unwrap_or(window.end()) } else { row as u64 };
-        while window.end() < index {
-            let time = table.grid.time(first, window.end());
-            window.push(table.grid.position(time), RowKind::Absent, std::iter::repeat(f64::NAN));
-        }
-        let time = if table.grid.snap && table.grid.step.is_some() { table.grid.time(first, window.end()) } else { ticks };
-        window.push(table.grid.position(time), RowKind::File, series.values.iter().map(|v| v[row]));
-    }
-    let known = window.end();
-    extend(table, &mut window, first, forecast);
-    let last = series.times.last().copied().unwrap_or(0);
-    let like = table.clock().write(last, table.profile().span.as_ref().map_or(b"", |[_, last]| last.as_bytes()));
-    let mut blocks = VecDeque::new();
-    while window.core < window.end() {
-        let mut block = window.take(rows, halo, table);
-        block.id = table.plan.id.map(|_| String::from_utf8_lossy(&series.id).into_owned());
-        block.times = future_times(table, &block, known, last, like.as_bytes());
-        blocks.push_back(block);
-    }
-    blocks
 }
 
 #[cfg(test)]
@@ -390,7 +422,7 @@ mod tests {
             let source = Source::keep(std::path::Path::new("test"), &mut Cursor::new(text(mixed))).unwrap();
             let options = ReadOptions { forecast: 3, ..ReadOptions::default() };
             let table = Table::of(source, &options).unwrap();
-            assert_eq!(table.held.is_some(), mixed);
+            assert_eq!(table.turned.is_some(), mixed);
             let whole = through(&table, usize::MAX, 0, 3);
             assert_eq!(whole.0.len(), 2 * 43);
             assert_eq!(whole.0.iter().filter(|r| r.2 == RowKind::Forecast).count(), 6);

@@ -99,7 +99,7 @@ pub(crate) struct Scan {
 #[derive(Debug)]
 pub(crate) enum Outcome {
     Done(Box<Scan>),
-    /// Rows of one series are not together: the table has to be held in memory.
+    /// Rows of one series are not together: they have to be sorted.
     Interleaved,
     /// Times do not run on; the error says where.
     Disorder(Error),
@@ -220,7 +220,7 @@ pub(crate) fn scan(source: &Source, plan: &Plan, grid: &Grid, flagged: [bool; 2]
 
 /// Columns that turned out to be text; text in a column of numbers, and a column without a value, are errors.
 pub(crate) fn check_columns(source: &Source, plan: &Plan, names: &[String], moments: &[Moments]) -> Result<Vec<usize>> {
-    let mut texts = Vec::new();
+    let (mut texts, mut empty) = (Vec::new(), Vec::new());
     for (k, (name, found)) in names.iter().zip(moments).enumerate() {
         if found.texts > found.count && !plan.named && plan.long.is_none() {
             texts.push(k);
@@ -239,8 +239,21 @@ pub(crate) fn check_columns(source: &Source, plan: &Plan, names: &[String], mome
             let reason = format!("text in a column of numbers: {tokens}{many}; {hint}");
             return Err(source.wrong(format!("row {}, column '{name}'", found.text_row), reason));
         } else if found.count == 0 {
+            empty.push(name.as_str());
+        }
+    }
+    let list = empty.join(",");
+    match empty[..] {
+        [] => {}
+        [name] => {
             let reason = format!("is empty: no value was observed in any row; leave it out with --exclude '{name}'");
             return Err(source.wrong(format!("column '{name}'"), reason));
+        }
+        _ => {
+            let reason = format!("are empty: no value was observed in any row; leave them out with --exclude '{list}'");
+            return Err(
+                source.wrong(format!("columns {}", empty.iter().map(|name| format!("'{name}'")).collect::<Vec<_>>().join(", ")), reason)
+            );
         }
     }
     Ok(texts)

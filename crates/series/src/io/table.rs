@@ -5,7 +5,6 @@ use std::{io::Write, path::Path};
 use super::{
     blocks::Blocks,
     grid::{Grid, Steps},
-    held::Held,
     options::{Freq, ReadOptions},
     order::reorder,
     plan::{self, Plan},
@@ -13,6 +12,7 @@ use super::{
     scan::{Outcome, Scan, check_columns, scan},
     source::Source,
     time::{Clock, Step},
+    turned::Turned,
 };
 use crate::{Error, Frame, Result};
 
@@ -34,7 +34,8 @@ pub struct Table {
     pub(crate) source: Source,
     pub(crate) plan: Plan,
     pub(crate) grid: Grid,
-    pub(crate) held: Option<Held>,
+    /// The cells of a table whose rows are mixed.
+    pub(crate) turned: Option<Turned>,
     pub(crate) names: std::sync::Arc<[String]>,
     pub(crate) forecast: usize,
     profile: Profile,
@@ -64,9 +65,9 @@ impl Table {
             let clock = plan.time.map_or(Clock::Rows, |(_, clock)| clock);
             let snap = matches!(options.freq, Freq::Every(_));
             let grid = Grid { step: guess, snap, origin: 0, unit: 1.0 };
-            let (held, outcome) = if interleaved {
-                let (held, outcome) = Held::load(&source, &plan, options)?;
-                (Some(held), outcome)
+            let (turned, outcome) = if interleaved {
+                let (turned, outcome) = Turned::load(&source, &plan, options)?;
+                (Some(turned), outcome)
             } else {
                 (None, scan(&source, &plan, &grid, [options.sort, options.dedup])?)
             };
@@ -89,7 +90,7 @@ impl Table {
                 return Err(source.wrong("row 1", "is a header, and no rows follow it"));
             }
             let names: Vec<String> =
-                held.as_ref().map_or_else(|| plan.values.iter().map(|&c| plan.header[c].clone()).collect(), |h| h.names.clone());
+                turned.as_ref().map_or_else(|| plan.values.iter().map(|&c| plan.header[c].clone()).collect(), |t| t.names.clone());
             let texts = check_columns(&source, &plan, &names, &found.moments)?;
             if !texts.is_empty() {
                 plan.values = (0..plan.values.len()).filter(|k| !texts.contains(k)).map(|k| plan.values[k]).collect();
@@ -100,9 +101,9 @@ impl Table {
                 continue;
             }
             // Now all steps are known: is the grid that was tried the right one?
-            if let Some(held) = &held {
-                found.steps = held.steps(clock);
-                found.series = held.series.len() as u64;
+            if let Some(turned) = &turned {
+                found.steps = turned.steps(clock)?;
+                found.series = turned.series() as u64;
             }
             let wanted = match options.freq {
                 Freq::Auto if refused => None,
@@ -112,8 +113,8 @@ impl Table {
                 Freq::Every(step) => Some(clock.step(step)),
             };
             let grid = Grid { step: wanted, snap, origin: found.origin, unit: found.steps.unit() };
-            if let Some(held) = &held {
-                match held.gaps(&grid) {
+            if let Some(turned) = &turned {
+                match turned.gaps(&grid)? {
                     Some(gaps) => found.gaps = gaps,
                     None if snap => {
                         return Err(Error::Setting {
@@ -141,7 +142,7 @@ impl Table {
                 return Err(Error::Setting { name: "--forecast", reason: reason.to_owned() });
             }
             let profile = describe(&plan, &grid, clock, &names, &found);
-            return Ok(Self { source, plan, grid, held, names: names.into(), forecast: options.forecast, profile });
+            return Ok(Self { source, plan, grid, turned, names: names.into(), forecast: options.forecast, profile });
         }
     }
 
@@ -244,6 +245,19 @@ impl Table {
     pub fn copy(&self, mut out: impl Write) -> Result<()> {
         std::io::copy(&mut self.source.reader()?, &mut out).map_err(|e| self.source.io(e))?;
         Ok(())
+    }
+
+    /// Whether blocks come in another order than the records of the file: in the long layout, and in panels with mixed rows. Then
+    /// [`Block::holes`](super::Block::holes) says which record a hole is in.
+    #[must_use]
+    pub const fn is_mixed(&self) -> bool {
+        self.turned.is_some()
+    }
+
+    /// Name of the column of values in the long layout.
+    #[must_use]
+    pub fn value_column(&self) -> Option<&str> {
+        self.plan.long.map(|(_, value)| self.plan.header[value].as_str())
     }
 
     pub(crate) fn clock(&self) -> Clock {

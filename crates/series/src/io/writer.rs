@@ -1,13 +1,13 @@
 //! Blocks back into the file they came from, with holes filled.
 
-use std::{collections::HashMap, io::Write, ops::Range, path::PathBuf};
+use std::{io::Write, ops::Range, path::PathBuf};
 
 use super::{
     blocks::{Block, RowKind},
     cell::Cell,
-    places::{Place, Places},
     raw::{Record, Records, quote},
     scan::Walk,
+    sorted::{Entries, Sorter},
     table::Table,
 };
 use crate::{Error, Result};
@@ -77,19 +77,46 @@ pub struct Writer<'a, W> {
     open: bool,
     record: Record,
     buffer: Vec<u8>,
-    /// Fills of a table that is held in memory, by series, row and column: where they start in `kept`.
-    holes: HashMap<(u32, u32, u32), u32>,
-    kept: Vec<f64>,
-    future: Vec<Future>,
+    /// Fills of a table whose rows are mixed: record, column, value, quantiles.
+    kept: Option<Sorter>,
+    /// Id and time of the rows to be added at the end of such a table, whose records are numbered on behind the last one.
+    future: Vec<(String, String)>,
 }
 
-/// A row to be added at the end of a table that is held in memory.
-#[derive(Debug)]
-struct Future {
-    series: u32,
-    row: u32,
-    id: String,
-    time: String,
+/// Fills in the order of records.
+struct Kept<'s> {
+    entries: Entries<'s>,
+    /// Of a record that is still to come.
+    next: Option<Vec<u64>>,
+    /// Column, value and quantiles of the holes of one record.
+    of_record: Vec<Vec<u64>>,
+}
+
+impl Kept<'_> {
+    /// Goes to a record; they come in their order.
+    fn go(&mut self, record: u64) -> Result<()> {
+        self.of_record.clear();
+        loop {
+            match self.next.take() {
+                Some(entry) if entry[0] == record => self.of_record.push(entry),
+                Some(entry) if entry[0] > record => {
+                    self.next = Some(entry);
+                    return Ok(());
+                }
+                _ => {}
+            }
+            match self.entries.read()? {
+                Some(entry) => self.next = Some(entry.to_vec()),
+                None => return Ok(()),
+            }
+        }
+    }
+
+    /// The value (level 0) or a quantile for a column of the record.
+    fn find(&self, column: usize, level: usize) -> f64 {
+        let entry = self.of_record.iter().find(|entry| entry[1] == column as u64);
+        entry.map_or(f64::NAN, |entry| f64::from_bits(entry[2 + level]))
+    }
 }
 
 /// Where the value and the quantiles of a field are.
@@ -118,10 +145,12 @@ impl<'a, W: Write> Writer<'a, W> {
             open: false,
             record: Record::default(),
             buffer: Vec::new(),
-            holes: HashMap::new(),
-            kept: Vec::new(),
+            kept: None,
             future: Vec::new(),
         };
+        if table.is_mixed() {
+            writer.kept = Some(Sorter::new(3 + writer.options.quantiles.len()));
+        }
         let mut line = walk.mark.to_vec();
         line.extend_from_slice(header.content());
         for &column in &table.plan.values {
@@ -164,9 +193,8 @@ impl<'a, W: Write> Writer<'a, W> {
                 reason: format!("should hold {columns} columns of {rows} rows, for every quantile too"),
             });
         }
-        if self.table.held.is_some() {
-            self.keep(block, fills);
-            return Ok(());
+        if self.table.is_mixed() {
+            return self.keep(block, fills);
         }
         let is_plain = levels == 0 && !self.options.mask;
         let has_hole = |row: usize| (0..columns).any(|k| block.is_hole(k, row));
@@ -214,54 +242,53 @@ impl<'a, W: Write> Writer<'a, W> {
     /// # Errors
     /// The file cannot be read again, or `out` not be written.
     pub fn finish(mut self) -> Result<Written> {
-        if let Some(held) = &self.table.held {
-            let (holes, kept) = (std::mem::take(&mut self.holes), std::mem::take(&mut self.kept));
-            let find = |series: usize, row: usize, k: usize, level: usize| {
-                holes.get(&(series as u32, row as u32, k as u32)).map_or(f64::NAN, |&at| kept[at as usize + level])
-            };
-            let plan = &self.table.plan;
-            let mut walk = Walk::new(&self.table.source, plan)?;
-            let mut places = Places::new(self.table, held);
-            let records = self.options.records.clone().unwrap_or(0..u64::MAX);
-            let is_last = records.end >= self.table.profile().rows;
-            // The last part reads on to what follows the last record.
-            let end = if is_last { u64::MAX } else { records.end };
-            let mut record = 0;
-            while record < end && walk.step()? {
-                let place = places.next(&walk)?;
-                record += 1;
-                if record <= records.start {
-                    continue;
-                }
-                match (plan.long, place) {
-                    (None, Some(at)) => self.row(&walk.record, &|k, level| find(at.series, at.row, k, level)),
-                    (Some(_), Some(Place { series, row, column: Some(k) })) => {
-                        self.long_row(&walk.record, k, &|_, level| find(series, row, k, level));
-                    }
-                    _ => self.long_row(&walk.record, usize::MAX, &|_, _| f64::NAN),
-                }
-                if self.buffer.len() > 1 << 16 {
-                    self.flush()?;
-                }
-            }
-            for future in std::mem::take(&mut self.future).into_iter().filter(|_| is_last) {
-                let (series, row) = (future.series as usize, future.row as usize);
-                match plan.long {
-                    None => self.add_row(&future.id, &future.time, None, &|k, level| find(series, row, k, level)),
-                    Some(_) => {
-                        for k in 0..self.table.names.len() {
-                            self.add_row(&future.id, &future.time, Some(k), &|_, level| find(series, row, k, level));
-                        }
-                    }
-                }
-            }
-            if is_last {
-                self.buffer.extend_from_slice(walk.record.bytes());
-            }
+        if let Some(kept) = self.kept.take() {
+            let kept = kept.sorted();
+            self.mixed(&mut Kept { entries: kept.entries()?, next: None, of_record: Vec::new() })?;
         }
         self.flush()?;
         self.out.flush().map_err(lost)?;
         Ok(self.written)
+    }
+
+    /// The records of a table whose rows are mixed.
+    fn mixed(&mut self, kept: &mut Kept<'_>) -> Result<()> {
+        let plan = &self.table.plan;
+        let rows = self.table.profile().rows;
+        let records = self.options.records.clone().unwrap_or(0..u64::MAX);
+        let is_last = records.end >= rows;
+        let mut walk = Walk::new(&self.table.source, plan)?;
+        let mut record = 0;
+        // The last part reads on to what follows the last record.
+        while (is_last || record < records.end) && walk.step()? {
+            record += 1;
+            if record <= records.start {
+                continue;
+            }
+            kept.go(record - 1)?;
+            match plan.long {
+                None => self.row(&walk.record, &|k, level| kept.find(k, level)),
+                Some((variable, _)) => {
+                    let k = self.table.turned.as_ref().and_then(|turned| turned.column(&walk.record.text(variable)));
+                    self.long_row(&walk.record, k.unwrap_or(usize::MAX), &|k, level| kept.find(k, level));
+                }
+            }
+            if self.buffer.len() > 1 << 16 {
+                self.flush()?;
+            }
+        }
+        if !is_last {
+            return Ok(());
+        }
+        for (number, (id, time)) in std::mem::take(&mut self.future).into_iter().enumerate() {
+            kept.go(rows + number as u64)?;
+            match plan.long {
+                None => self.add_row(&id, &time, None, &|k, level| kept.find(k, level)),
+                Some(_) => (0..self.table.names.len()).for_each(|k| self.add_row(&id, &time, Some(k), &|k, level| kept.find(k, level))),
+            }
+        }
+        self.buffer.extend_from_slice(walk.record.bytes());
+        Ok(())
     }
 
     /// One row of a wide file.
@@ -396,23 +423,29 @@ impl<'a, W: Write> Writer<'a, W> {
         self.open = record.line_end().is_empty();
     }
 
-    fn keep(&mut self, block: &Block, fills: &Fills) {
-        let series = block.series as u32;
-        let mut times = block.times.iter();
-        for (row, kind) in block.kinds.iter().enumerate() {
-            let number = (block.first + row as u64) as u32;
-            if *kind == RowKind::Forecast {
-                let (id, time) = (block.id.clone().unwrap_or_default(), times.next().cloned().unwrap_or_default());
-                self.future.push(Future { series, row: number, id, time });
+    /// Puts the fills of a block aside until their records come.
+    fn keep(&mut self, block: &Block, fills: &Fills) -> Result<()> {
+        let Some(kept) = &mut self.kept else { return Ok(()) };
+        let mut entry = Vec::new();
+        let mut keep = |record: u64, row: usize, k: usize| {
+            if !fills.values[k][row].is_finite() {
+                return Ok(());
             }
-            for k in 0..block.frame.columns() {
-                if block.is_hole(k, row) && fills.values[k][row].is_finite() {
-                    self.holes.insert((series, number, k as u32), self.kept.len() as u32);
-                    self.kept.push(fills.values[k][row]);
-                    self.kept.extend(fills.quantiles.iter().take(self.options.quantiles.len()).map(|q| q[k][row]));
-                }
-            }
+            entry.clear();
+            entry.extend([record, k as u64, fills.values[k][row].to_bits()]);
+            entry.extend(fills.quantiles.iter().take(self.options.quantiles.len()).map(|q| q[k][row].to_bits()));
+            kept.push(&entry)
+        };
+        for &(row, column, record) in block.holes() {
+            keep(record, row, column)?;
         }
+        let mut times = block.times.iter();
+        for row in (0..block.kinds.len()).filter(|&row| block.kinds[row] == RowKind::Forecast) {
+            let record = self.table.profile().rows + self.future.len() as u64;
+            self.future.push((block.id.clone().unwrap_or_default(), times.next().cloned().unwrap_or_default()));
+            (0..block.frame.columns()).try_for_each(|k| keep(record, row, k))?;
+        }
+        Ok(())
     }
 
     fn flush(&mut self) -> Result<()> {

@@ -126,6 +126,11 @@ pub(super) fn csdi<'m>(
     };
     let imputer = CsdiImputer::new(model, method, table.names(), settings)?;
     let mut warnings = vec!["CSDI fills as published: no anchor, no backtest, bands are not calibrated.".to_owned()];
+    let lacking = imputer.lacking();
+    if !lacking.is_empty() {
+        warnings
+            .push(format!("The table lacks {} of the columns that CSDI was trained on: they count as never observed.", lacking.join(", ")));
+    }
     let unknown = |(at, column): &(usize, &langevin_series::io::ColumnProfile)| column.missing > 0 && !imputer.knows(*at);
     let columns = table.profile().columns.iter().enumerate().filter(unknown);
     let names: Vec<&str> = columns.map(|(_, column)| column.name.as_str()).collect();

@@ -1,9 +1,9 @@
 //! What an imputation writes beside the table: sample paths and the picture.
 
-use std::{collections::HashMap, io::Write as _, path::Path};
+use std::{io::Write as _, path::Path};
 
 use langevin_series::{
-    io::{Block, Place, RowKind, Table},
+    io::{Block, RowKind, Sorter, Table},
     plot::{self, Band, GapPlot},
     task::Filled,
 };
@@ -20,12 +20,10 @@ const PICTURE_ROWS: usize = 200_000;
 pub(super) struct SamplesOut<'t> {
     table: &'t Table,
     stream: Stream,
-    /// Records written so far by blocks before.
-    row: usize,
-    /// Of a table whose blocks do not come in the order of its records: values by series, row and column.
-    kept: HashMap<(usize, usize, usize), String>,
-    /// Rows of a forecast in such a table.
-    future: Vec<(usize, usize)>,
+    /// Records written so far by blocks before; of a table whose rows are mixed, records of the file and of forecasts so far.
+    row: u64,
+    /// Of a table whose rows are mixed: record, column and samples.
+    kept: Option<Sorter>,
 }
 
 impl<'t> SamplesOut<'t> {
@@ -33,51 +31,63 @@ impl<'t> SamplesOut<'t> {
         let mut stream = Stream::start(path)?;
         let names = (0..samples).map(|s| format!(",s{s}")).collect::<String>();
         writeln!(stream, "row,column{names}").map_err(|e| stream.failure(e))?;
-        Ok(Self { table, stream, row: 0, kept: HashMap::new(), future: Vec::new() })
+        let kept = table.is_mixed().then(|| Sorter::new(2 + samples));
+        Ok(Self { table, stream, row: if table.is_mixed() { table.profile().rows } else { 0 }, kept })
     }
 
     pub(super) fn block(&mut self, block: &Block, filled: &Filled) -> Result<(), Failure> {
-        for (at, kind) in block.kinds.iter().enumerate().filter(|(_, kind)| **kind != RowKind::Absent) {
-            let row = block.first_row() + at;
-            if self.table.is_mixed() && *kind == RowKind::Forecast {
-                self.future.push((block.series, row));
-            }
+        if self.kept.is_some() {
+            return self.keep(block, filled);
+        }
+        for at in (0..block.kinds.len()).filter(|&at| block.kinds[at] != RowKind::Absent) {
             self.row += 1;
             for (column, paths) in filled.paths.iter().enumerate().filter(|(_, paths)| !paths[at].is_empty()) {
-                let values = paths[at].iter().map(|v| format!(",{v}")).collect::<String>();
-                if self.table.is_mixed() {
-                    self.kept.insert((block.series, row, column), values);
-                } else {
-                    self.line(self.row, column, &values)?;
-                }
+                self.line(self.row, column, &paths[at])?;
             }
         }
         Ok(())
     }
 
-    fn line(&mut self, row: usize, column: usize, values: &str) -> Result<(), Failure> {
+    /// Puts the samples of a block aside until their records come.
+    fn keep(&mut self, block: &Block, filled: &Filled) -> Result<(), Failure> {
+        let Some(kept) = &mut self.kept else { return Ok(()) };
+        let mut entry = Vec::new();
+        let mut keep = |record: u64, at: usize, column: usize| {
+            let samples = &filled.paths[column][at];
+            if samples.is_empty() {
+                return Ok(());
+            }
+            entry.clear();
+            entry.extend([record, column as u64]);
+            entry.extend(samples.iter().map(|v| v.to_bits()));
+            kept.push(&entry)
+        };
+        block.holes().iter().try_for_each(|&(at, column, record)| keep(record, at, column))?;
+        let long = self.table.value_column().is_some();
+        for at in (0..block.kinds.len()).filter(|&at| block.kinds[at] == RowKind::Forecast) {
+            for column in 0..filled.paths.len() {
+                keep(self.row, at, column)?;
+                self.row += u64::from(long);
+            }
+            self.row += u64::from(!long);
+        }
+        Ok(())
+    }
+
+    fn line(&mut self, row: u64, column: usize, samples: &[f64]) -> Result<(), Failure> {
+        let values = samples.iter().map(|v| format!(",{v}")).collect::<String>();
         let name = self.table.value_column().unwrap_or(&self.table.names()[column]);
         let quoted = if name.contains([',', '"', '\n', '\r']) { format!("\"{}\"", name.replace('"', "\"\"")) } else { name.to_owned() };
         writeln!(self.stream, "{row},{quoted}{values}").map_err(|e| self.stream.failure(e))
     }
 
     pub(super) fn finish(mut self) -> Result<(), Failure> {
-        let table = self.table;
-        if table.is_mixed() {
-            let (columns, long) = (table.names().len(), table.value_column().is_some());
-            let mut records = Vec::new();
-            table.places(&mut |place| records.push(place))?;
-            for &(series, row) in &self.future {
-                let of = |column| Some(Place { series, row, column });
-                records.extend((0..if long { columns } else { 1 }).map(|k| of(long.then_some(k))));
-            }
-            for (record, place) in records.into_iter().enumerate().filter_map(|(n, place)| Some((n + 1, place?))) {
-                let wanted = if long { place.column.map_or(0..0, |k| k..k + 1) } else { 0..columns };
-                for column in wanted {
-                    if let Some(values) = self.kept.remove(&(place.series, place.row, column)) {
-                        self.line(record, column, &values)?;
-                    }
-                }
+        if let Some(kept) = self.kept.take() {
+            let kept = kept.sorted();
+            let mut entries = kept.entries()?;
+            while let Some([record, column, samples @ ..]) = entries.read()? {
+                let samples: Vec<f64> = samples.iter().map(|&bits| f64::from_bits(bits)).collect();
+                self.line(record + 1, *column as usize, &samples)?;
             }
         }
         self.stream.finish()

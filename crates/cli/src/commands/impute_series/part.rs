@@ -7,7 +7,7 @@ use std::{
 
 use langevin_engine::{Shard, checkpoint::hash_of, shard::Manifest};
 use langevin_series::{
-    io::{Block, Needed, Table},
+    io::{Block, RowKind, Table},
     task::ImputeSettings,
 };
 
@@ -19,8 +19,8 @@ use crate::{commands::gen_molecule::mark, output, report::Failure};
 pub(super) struct Part {
     /// Numbers of blocks, or of records where these are mixed.
     pieces: Range<usize>,
-    /// Of a table with mixed rows: the blocks that are needed, and the records.
-    mixed: Option<(Needed, Range<u64>)>,
+    /// Of a table with mixed rows: the records, and whether these are the last ones.
+    mixed: Option<(Range<u64>, bool)>,
     /// Of a part that is not the whole: what made it, and where that is written.
     mark: Option<(Manifest, PathBuf)>,
 }
@@ -52,13 +52,13 @@ impl Part {
         };
         let rows = shard.rows(total);
         let records = u64::from(rows.start)..u64::from(rows.end);
-        let needed = if mixed { table.needed(records.clone())? } else { None };
         let settings = filling.map(|(imputing, _)| {
             serde_json::json!({
                 "method": imputing.method.name(),
                 "samples": imputing.samples,
                 "sampling": imputing.sampling,
                 "repaint": args.repaint,
+                "window": args.window,
                 "quantiles": imputing.quantiles,
                 "point": format!("{:?}", imputing.point),
                 "longest": imputing.longest,
@@ -78,7 +78,7 @@ impl Part {
         };
         let range = rows.start as usize..rows.end as usize;
         let mark = Some((manifest, mark(&args.output)));
-        Ok(Self { pieces: range, mixed: needed.map(|needed| (needed, records)), mark })
+        Ok(Self { pieces: range, mixed: mixed.then_some((records, rows.end == total)), mark })
     }
 
     /// Whether the header is in another part.
@@ -94,7 +94,9 @@ impl Part {
     /// Whether a block is filled for this part; `Break` behind the last one.
     pub(super) fn fills(&self, block: &Block) -> ControlFlow<(), bool> {
         match &self.mixed {
-            Some((needed, _)) => ControlFlow::Continue(needed.has(block)),
+            Some((records, is_last)) => {
+                ControlFlow::Continue(block.has_holes_of(records) || (*is_last && block.kinds.contains(&RowKind::Forecast)))
+            }
             None if block.index >= self.pieces.end => ControlFlow::Break(()),
             None => ControlFlow::Continue(block.index >= self.pieces.start),
         }
@@ -102,7 +104,7 @@ impl Part {
 
     /// The records that are written of a table with mixed rows.
     pub(super) fn records(&self) -> Option<Range<u64>> {
-        self.mixed.as_ref().map(|(_, records)| records.clone())
+        self.mixed.as_ref().map(|(records, _)| records.clone())
     }
 
     /// Whether the same job has made this part already; an output that is no part is refused unless `--force` is given.

@@ -40,7 +40,7 @@ pub(super) struct TableArgs {
     /// Step of the time axis: auto, none, or a duration such as 15min, 1h, 1d, 1mo
     #[arg(long, value_name = "STEP", default_value = "auto")]
     freq: Freq,
-    /// Sort rows by time
+    /// Sort rows by time; the file is held in memory (1 GiB at most)
     #[arg(long)]
     sort: bool,
     /// Of rows with the same time keep the first

@@ -35,31 +35,31 @@ pub struct CsdiImputer<'m> {
     model: &'m CsdiModel,
     method: Method,
     settings: ImputeSettings,
-    /// Where each column of the model is in the table.
-    places: Vec<usize>,
+    /// Where each column of the model is in the table; one that the table lacks counts as never observed.
+    places: Vec<Option<usize>>,
     evaluations: usize,
 }
 
 impl<'m> CsdiImputer<'m> {
-    /// For a table of these columns, which may be more than the model's and in any order. Of the settings, those of the anchor and of the
-    /// backtest say nothing here, and `method` stands for how the network is sampled.
+    /// For a table of these columns, which may be more than the model's and in any order; those that it lacks count as never observed. Of the
+    /// settings, those of the anchor and of the backtest say nothing here, and `method` stands for how the network is sampled.
     ///
     /// # Errors
-    /// Columns of the model that the table lacks, methods that the model was not trained for, and what the core refuses.
+    /// A table without a column of the model, methods that the model was not trained for, and what the core refuses.
     pub fn new(model: &'m CsdiModel, method: Method, names: &[String], settings: ImputeSettings) -> Result<Self> {
         let evaluations = model.evaluations(&method)?;
-        let place = |name: &String| names.iter().position(|other| other == name).ok_or_else(|| name.clone());
-        let (found, lacking): (Vec<_>, Vec<_>) = model.config.columns.iter().map(place).partition(|place| place.is_ok());
-        let lacking: Vec<String> = lacking.into_iter().filter_map(std::result::Result::err).collect();
-        if !lacking.is_empty() {
+        let place = |name: &String| names.iter().position(|other| other == name);
+        let places: Vec<_> = model.config.columns.iter().map(place).collect();
+        if places.iter().all(Option::is_none) {
             let reason = format!(
-                "has columns {}, and lacks {} that this CSDI was trained on: rename or add them, or train on this table",
+                "has columns {}, and this CSDI knows only those it was trained on: {}. Rename the columns, leave --checkpoint away, or train on \
+                 tables like this one: langevin train series --config configs/csdi.toml --data YOURS.csv -o RUN",
                 names.join(", "),
-                lacking.join(", ")
+                model.config.columns.join(", ")
             );
             return Err(Error::Setting { name: "the table", reason });
         }
-        Ok(Self { model, method, settings, places: found.into_iter().flatten().collect(), evaluations })
+        Ok(Self { model, method, settings, places, evaluations })
     }
 
     /// Network evaluations of a window's samples.
@@ -71,7 +71,14 @@ impl<'m> CsdiImputer<'m> {
     /// Whether a column of the table is the model's; the holes of others stay empty.
     #[must_use]
     pub fn knows(&self, column: usize) -> bool {
-        self.places.contains(&column)
+        self.places.contains(&Some(column))
+    }
+
+    /// Columns of the model that the table lacks.
+    #[must_use]
+    pub fn lacking(&self) -> Vec<&str> {
+        let lacks = |(name, place): (&'m String, &Option<usize>)| place.is_none().then_some(name.as_str());
+        self.model.config.columns.iter().zip(&self.places).filter_map(lacks).collect()
     }
 
     /// Fills the wanted rows of a frame of the table; `series` is the number of its series. `paths` asks for sample paths too. `None` when
@@ -122,7 +129,8 @@ pub struct CsdiJob<'a> {
 impl<'a> CsdiJob<'a> {
     fn new(imputer: &'a CsdiImputer<'a>, frame: &'a Frame, rows: &Range<usize>, series: usize) -> Self {
         let longest = imputer.settings.longest.unwrap_or(usize::MAX);
-        let holes = |&place: &usize| {
+        let holes = |place: &Option<usize>| {
+            let Some(place) = *place else { return vec![false; frame.rows()] };
             let lengths = gap_lengths(slice::from_ref(&frame.values[place])).into_iter().flatten();
             lengths.map(|length| (1..=longest).contains(&length)).collect()
         };
@@ -164,11 +172,17 @@ impl<'a> CsdiJob<'a> {
     fn draw(&self, first: usize, rows: Range<usize>, observe: &dyn Fn() -> ControlFlow<()>) -> ControlFlow<(), CsdiDraws> {
         let CsdiImputer { model, method, settings, places, .. } = self.imputer;
         let end = (first + model.config.window).min(self.frame.rows());
-        let values: Vec<Vec<f64>> = places.iter().map(|&place| self.frame.values[place][first..end].to_vec()).collect();
+        let column = |place: &Option<usize>| match *place {
+            Some(place) => self.frame.values[place][first..end].to_vec(),
+            None => vec![f64::NAN; end - first],
+        };
+        let values: Vec<Vec<f64>> = places.iter().map(column).collect();
         let holes: Vec<(usize, usize)> = (0..places.len())
             .flat_map(|column| rows.clone().filter(move |&row| self.wanted[column][row]).map(move |row| (column, row)))
             .collect();
-        let mut draws: CsdiDraws = holes.iter().map(|&(column, row)| (places[column], row, Vec::with_capacity(settings.samples))).collect();
+        // Nothing is wanted of a column that the table lacks.
+        let draw = |&(column, row): &(usize, usize)| (places[column].unwrap_or_default(), row, Vec::with_capacity(settings.samples));
+        let mut draws: CsdiDraws = holes.iter().map(draw).collect();
         let noise = self.noise(first);
         for from in (0..settings.samples).step_by(TOGETHER) {
             let count = TOGETHER.min(settings.samples - from);

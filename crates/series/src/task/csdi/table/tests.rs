@@ -144,8 +144,8 @@ fn tables_and_methods_that_do_not_fit_are_refused() {
         let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
         CsdiImputer::new(model, method, &names, settings()).unwrap_err().to_string()
     };
-    let error = refused(&given, Method::Solver(given.published()), &["x", "c0"]);
-    assert!(error.contains("has columns x, c0, and lacks c1"), "{error}");
+    let error = refused(&given, Method::Solver(given.published()), &["x", "y"]);
+    assert!(error.contains("has columns x, y, and this CSDI knows only those it was trained on: c0, c1."), "{error}");
     assert!(refused(&given, Method::Repaint(RePaint::default()), &["c0", "c1"]).contains("leave --repaint away"));
     assert!(refused(&without, Method::Solver(without.published()), &["c0", "c1"]).contains("give --repaint"));
 }
