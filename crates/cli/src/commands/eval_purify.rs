@@ -338,8 +338,10 @@ fn check(bench: &Bench<'_>, target: &Target<'_>, budget: Budget) -> Result<Check
 }
 
 fn table(rows: &[Row], checks: Option<&Checks>, warnings: &[String]) -> String {
-    let mut text =
-        format!("{:<28} {:<26} {:>7} {:>7} {:>7} {:>9} {:>7} {:>7}\n", "defence", "attack", "single", "worst", "vote", "abstains", "shift", "error");
+    let mut text = format!(
+        "{:<28} {:<26} {:>7} {:>7} {:>7} {:>9} {:>7} {:>7}\n",
+        "defence", "attack", "single", "worst", "vote", "abstains", "shift", "error"
+    );
     for row in rows {
         let area = |auroc: Option<f64>| auroc.map_or_else(|| "-".to_owned(), |a| format!("{a:.3}"));
         text.push_str(&format!(
