@@ -14,7 +14,7 @@ use super::{
     activation::Activation,
     attention::{self, check, forwards, hidden, self_attention},
     gemm::Right,
-    host::{self, each, into_plain, owned, plain, shape, values},
+    host::{self, each, first, into_plain, owned, plain, shape, values},
     linear::{linear, linear_activated, linear_added, place},
     norm::{Affine, Norm, Rows},
     tiles::Configured,
@@ -159,14 +159,6 @@ struct Room {
 
 thread_local! {
     static ROOM: RefCell<Room> = RefCell::default();
-}
-
-/// The first `len` numbers of room that grows.
-fn first(room: &mut Vec<f32>, len: usize) -> &mut [f32] {
-    if room.len() < len {
-        room.resize(len, 0.0);
-    }
-    &mut room[..len]
 }
 
 /// A norm with the coefficients of its groups.

@@ -250,6 +250,14 @@ pub(super) fn map<T: Send, R: Send>(parts: Vec<T>, work: impl Fn(usize, T) -> R 
     parts.into_par_iter().enumerate().map(work).collect()
 }
 
+/// The first `len` numbers of room that grows.
+pub(super) fn first(room: &mut Vec<f32>, len: usize) -> &mut [f32] {
+    if room.len() < len {
+        room.resize(len, 0.0);
+    }
+    &mut room[..len]
+}
+
 /// Two pieces of work at once where there are threads, both at the precision of this one.
 pub(super) fn join<A: Send, B: Send>(first: impl FnOnce() -> A + Send, second: impl FnOnce() -> B + Send) -> (A, B) {
     let precision = Precision::of_thread();

@@ -12,7 +12,7 @@ use super::{
     conv::{Convolution, POSITIONS, Sequence, Slopes, Taps, conv1d, sizes},
     gate::{Gate, tanh_forward},
     gemm::Place,
-    host::{self, Blank, Kept, Operation, array, contiguous, each, map, owned, shape, values},
+    host::{self, Blank, Kept, Operation, array, contiguous, each, first, map, owned, shape, values},
     vector::{sigmoid, sum, tanh, wide},
 };
 
@@ -126,14 +126,6 @@ struct Room {
 
 thread_local! {
     static ROOM: RefCell<Room> = RefCell::default();
-}
-
-/// The first `len` numbers of room that grows.
-fn first(room: &mut Vec<f32>, len: usize) -> &mut [f32] {
-    if room.len() < len {
-        room.resize(len, 0.0);
-    }
-    &mut room[..len]
 }
 
 /// Cuts sequences of `channels` rows of `len` positions into parts of `width` positions: the pieces of an item's rows, part by part.
