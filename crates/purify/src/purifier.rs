@@ -28,8 +28,8 @@ const STEPS: usize = 3;
 const FACTOR: f64 = 2.5;
 /// The level for rows of a perturbation of at most 1, and for rows that look noised by 1. An attack moves all numbers at once against the
 /// classifier, so a row has to be taken for noisier than it is. Chosen on held-out training rows, as what is next.
-const ROW_FACTOR: f64 = 4.0;
-const OF_LIKELIEST: f64 = 7.0;
+const ROW_FACTOR: f64 = 6.0;
+const OF_LIKELIEST: f64 = 10.0;
 /// The noise that is added to a row, as a share of the level at which it is denoised: enough for votes to differ where a decision is close. More
 /// does not hinder adaptive attacks, and makes single decisions worse.
 const ROW_NOISE: f64 = 0.1;
@@ -92,6 +92,17 @@ impl Walk {
         let mut nodes: Vec<Level> = (0..steps).map(|k| Level::ve(share(k))).collect();
         nodes.push(Level::clean());
         Ok(Self { plan: solver.plan(&nodes)?, noise: 1.0 })
+    }
+
+    /// The same with another amount of noise added first, as a share of the level that the walk starts from.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] for a share that is not between 0 and 1.
+    pub fn noised(self, share: f64) -> Result<Self> {
+        if !(0.0..=1.0).contains(&share) {
+            return Err(Error::Setting { name: "noise", reason: format!("should be between 0 and 1, but is {share}") });
+        }
+        Ok(Self { noise: share, ..self })
     }
 
     /// Evaluations of the network.
@@ -160,7 +171,7 @@ impl Purifier {
             ModelConfig::Rows(c) if c.prior => (1, ROW_NOISE),
             _ => (STEPS, 1.0),
         };
-        Ok(Walk { noise, ..Walk::with(solver, steps.unwrap_or(usual))? })
+        Walk::with(solver, steps.unwrap_or(usual))?.noised(noise)
     }
 
     /// Adds the walk's share of noise of size `sigmas` (one a row) to `x` `[B, N]` and walks back. Differentiable in `x`; `draws` addresses each row's noise.
@@ -312,6 +323,18 @@ pub(crate) mod tests {
             let standard = (x - 2.0) / 0.5 + 0.5 * z;
             assert!((out - (2.0 + 0.5 * standard / 1.25)).abs() < 1e-5, "{out}");
         }
+    }
+
+    #[test]
+    fn without_noise_an_input_is_denoised_as_it_is() {
+        let purifier = shrinking();
+        let walk = Walk::new(1).unwrap().noised(0.0).unwrap();
+        let x = tensor::rows(vec![2.5, 2.0, 1.0], 1, &Device::flex());
+        let out = tensor::host(purifier.purify(x, &[0.5], &walk, 7, &draws(&[4]))).unwrap();
+        for (out, x) in out.iter().zip([2.5f32, 2.0, 1.0]) {
+            assert!((out - (2.0 + (x - 2.0) / 1.25)).abs() < 1e-5, "{out}");
+        }
+        assert!(Walk::new(1).unwrap().noised(1.1).is_err() && Walk::new(1).unwrap().noised(-0.1).is_err());
     }
 
     #[test]

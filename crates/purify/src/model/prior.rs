@@ -10,8 +10,8 @@ use crate::{Error, Result, tensor};
 pub(crate) const MOST_COLUMNS: usize = 512;
 /// Axes along which a class spreads most, and what is left of the variance along all others: a classifier's weak directions are those in which
 /// data hardly vary, and that is where perturbations are. Chosen, as the share of the pooled covariance, on held-out training rows.
-const AXES: usize = 5;
-const BEYOND: f64 = 0.2;
+const AXES: usize = 3;
+const BEYOND: f64 = 0.1;
 /// Least variance in a direction.
 const LEAST: f64 = 1e-6;
 /// Names of the constants.
