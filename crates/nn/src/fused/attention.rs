@@ -323,6 +323,8 @@ wide! {
                 for weight in chunk {
                     *weight *= factor;
                 }
+                // Compilers else take eight chunks at once and gather their numbers one by one: half of this function's time.
+                std::hint::black_box(());
             }
             for weight in rest {
                 *weight *= factor;

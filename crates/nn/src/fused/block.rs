@@ -13,11 +13,11 @@ use burn::{
 use super::{
     activation::Activation,
     attention::{self, check, forwards, hidden, self_attention},
+    factor::Configured,
     gemm::Right,
     host::{self, each, first, into_plain, owned, plain, shape, values},
     linear::{linear, linear_activated, linear_added, place},
     norm::{Affine, Norm, Rows},
-    tiles::Configured,
 };
 
 /// Rows that one part makes: whole items, as many as fit. Longer items are left to the single operations, which cut them. Sixteen

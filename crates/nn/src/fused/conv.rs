@@ -9,9 +9,9 @@ use burn::{
 };
 
 use super::{
-    gemm::{Place, product, suits_tiles, with_room},
+    factor::{Factor, Left, Side, product as laid_product, suits, whole_lanes, whole_terms, with_right},
+    gemm::{Place, product},
     host::{self, Kept, Operation, array, contiguous, each, owned, shape, values},
-    tiles::{self, Packed, Side},
     vector::{sum, wide},
 };
 
@@ -111,7 +111,7 @@ pub(super) struct Sequence<'a> {
 impl Sequence<'_> {
     /// Lays out positions `from..to`, read `shift` to the right and zero outside, as a part of a factor that begins at `[lane, term]`;
     /// `copy` is room for positions near the ends.
-    fn put(self, packed: &mut Packed, start: [usize; 2], [from, to]: [usize; 2], shift: isize, copy: &mut Vec<f32>, as_terms: bool) {
+    fn put(self, packed: &mut Factor, start: [usize; 2], [from, to]: [usize; 2], shift: isize, copy: &mut Vec<f32>, as_terms: bool) {
         let positions = inside(from, to, shift, self.len);
         let turned = |place: Place| if as_terms { place.transposed() } else { place };
         let count = to - from;
@@ -137,22 +137,22 @@ fn channels_of_part(all: usize) -> usize {
     if rayon::current_num_threads() == 1 { all.max(1) } else { CHANNELS }
 }
 
-/// A convolution's weights for some output channels, one matrix and one shift a tap; laid out once for all positions where tiles are used.
+/// A convolution's weights for some output channels, one matrix and one shift a tap; laid out once for all positions where that pays.
 pub(super) struct Taps<'a> {
     rows: usize,
     channels: usize,
     weight: &'a [f32],
     places: Vec<(Place, isize)>,
-    packed: Option<Packed>,
+    packed: Option<Factor>,
 }
 
 impl<'a> Taps<'a> {
     /// For `rows` output channels of sequences of `channels`, whose results have `len` positions.
     pub(super) fn new([rows, channels, len]: [usize; 3], weight: &'a [f32], places: Vec<(Place, isize)>) -> Self {
         let positions = POSITIONS.min(len);
-        let packed = suits_tiles([rows, positions, places.len() * channels], positions).then(|| {
-            let depth = channels.next_multiple_of(tiles::LANES);
-            let mut packed = Packed::empty(Side::Left);
+        let packed = suits([rows, positions, places.len() * channels], positions).then(|| {
+            let depth = whole_terms(channels);
+            let mut packed = Factor::empty(Side::Left);
             packed.begin(rows, places.len() * depth);
             for (tap, &(at, _)) in places.iter().enumerate() {
                 packed.put([0, tap * depth], rows, channels, weight, at);
@@ -190,14 +190,14 @@ impl<'a> Taps<'a> {
             }
             return;
         };
-        let depth = self.channels.next_multiple_of(tiles::LANES);
+        let depth = whole_terms(self.channels);
         let mut copy = Vec::new();
-        with_room(|_, right| {
+        with_right(|right| {
             right.begin(to - from, self.places.len() * depth);
             for (tap, &(_, shift)) in self.places.iter().enumerate() {
                 input.put(right, [0, tap * depth], [from, to], shift, &mut copy, false);
             }
-            tiles::product(left, right, 1.0, out, at, add, None);
+            laid_product(Left::Laid(left), right, 1.0, (out, at), add, None);
         });
     }
 
@@ -216,23 +216,23 @@ pub(super) struct Slopes {
     values: Vec<f32>,
     inputs: usize,
     taps: usize,
-    /// `inputs`, rounded up for tiles.
+    /// `inputs`, rounded up where factors are laid out.
     width: usize,
-    on_tiles: bool,
+    is_laid_out: bool,
 }
 
 impl Slopes {
     /// Zeros, for products over `len` positions.
     pub(super) fn new([rows, inputs, taps]: [usize; 3], len: usize) -> Self {
-        let on_tiles = suits_tiles([rows.min(CHANNELS), inputs * taps, POSITIONS.min(len)], rows.min(CHANNELS) + inputs * taps);
-        let width = if on_tiles { inputs.next_multiple_of(tiles::LANES) } else { inputs };
-        Self { values: vec![0.0; rows * taps * width], inputs, taps, width, on_tiles }
+        let is_laid_out = suits([rows.min(CHANNELS), inputs * taps, POSITIONS.min(len)], rows.min(CHANNELS) + inputs * taps);
+        let width = if is_laid_out { whole_lanes(inputs) } else { inputs };
+        Self { values: vec![0.0; rows * taps * width], inputs, taps, width, is_laid_out }
     }
 
     /// `slopes[c, k, i] += sum over positions from..to of gradient[c, t] input[i, t + shifts[k]]`.
     pub(super) fn add(&mut self, gradient: Sequence<'_>, [from, to]: [usize; 2], input: Sequence<'_>, shifts: &[isize]) {
         let (rows, columns) = (gradient.channels, self.taps * self.width);
-        if !self.on_tiles {
+        if !self.is_laid_out {
             for (tap, &shift) in shifts.iter().enumerate() {
                 let positions = inside(from, to, shift, input.len);
                 if positions.is_empty() {
@@ -247,15 +247,15 @@ impl Slopes {
             return;
         }
         let mut copy = Vec::new();
-        with_room(|left, right| {
+        with_right(|right| {
             for from in (from..to).step_by(POSITIONS) {
                 let to = to.min(from + POSITIONS);
-                left.fill(rows, to - from, gradient.values, Place::rows(gradient.len).at(from));
+                let left = Left::Here(rows, gradient.values, Place::rows(gradient.len).at(from));
                 right.begin(columns, to - from);
                 for (tap, &shift) in shifts.iter().enumerate() {
                     input.put(right, [tap * self.width, 0], [from, to], shift, &mut copy, true);
                 }
-                tiles::product(left, right, 1.0, &mut self.values, Place::rows(columns), true, None);
+                laid_product(left, right, 1.0, (&mut self.values, Place::rows(columns)), true, None);
             }
         });
     }

@@ -1,21 +1,16 @@
 //! Matrix products on slices, one thread each; callers spend threads on independent parts.
 //!
-//! Large products run on the processor's matrix tiles where it has some (`tiles.rs`), very small ones in `small.rs`, the others in the
+//! Products run on factors laid out for this processor where that pays (`factor.rs`), else very small ones in `small.rs` and the others in the
 //! `gemm` crate. Which one is chosen by sizes and layout alone.
 
-use std::{
-    cell::RefCell,
-    sync::{Arc, OnceLock},
-};
+use std::sync::{Arc, OnceLock};
 
 use burn::backend::flex::FlexTensor;
 
 use super::{
+    factor::{self, Factor, Left, Side, suits},
     linear::add_bias,
-    packed,
-    precision::Precision,
-    small,
-    tiles::{self, Packed, Side},
+    packed, small,
 };
 
 /// A matrix inside a slice: element `(i, j)` is at `start + i * row + j * column`.
@@ -74,12 +69,8 @@ pub fn product(
         return;
     }
     assert!(a_at.holds(m, k, a.len()) && b_at.holds(k, n, b.len()), "a factor of a product reaches past its slice");
-    if out_at.column == 1 && suits_tiles([m, n, k], m + n) {
-        return with_room(|left, right| {
-            left.fill(m, k, a, a_at);
-            right.fill(n, k, b, b_at);
-            tiles::product(left, right, scale, out, out_at, add, None);
-        });
+    if out_at.column == 1 && suits([m, n, k], m + n) {
+        return factor::product_of_places([m, n, k], scale, (a, a_at), (b, b_at), (out, out_at), add);
     }
     if small::suits([m, n, k], a_at) {
         return small::product([m, n, k], scale, (a, a_at), (b, b_at), (out, out_at), add);
@@ -110,45 +101,20 @@ pub fn product(
     }
 }
 
-thread_local! {
-    /// Room for both factors, kept from product to product.
-    static PACKED: RefCell<[Packed; 2]> = const { RefCell::new([Packed::empty(Side::Left), Packed::empty(Side::Right)]) };
-}
-
-/// Gives `work` this thread's room for a left and a right factor.
-pub(super) fn with_room<T>(work: impl FnOnce(&mut Packed, &mut Packed) -> T) -> T {
-    PACKED.with_borrow_mut(|[left, right]| work(left, right))
-}
-
-/// Whether tiles are there and pay for packing `lanes` rows of `a` and columns of `b`.
-pub(super) fn suits_tiles([m, n, k]: [usize; 3], lanes: usize) -> bool {
-    // In units of the time of a multiplication and addition in vectors: tiles do three meanwhile, or two when a tile of `b` serves one
-    // of `a` only, on sizes rounded up; packing takes eight for a number; starting takes some thousands. Rounded factors are one part of three
-    // to pack and a sixth to multiply.
-    let padded = m.next_multiple_of(16) * n.next_multiple_of(32) * k.next_multiple_of(32);
-    let (pace, packing) = match (Precision::of_thread(), m > 16) {
-        (Precision::Full, true) => (3, 8),
-        (Precision::Full, false) => (2, 8),
-        (Precision::Bfloat16, true) => (12, 4),
-        (Precision::Bfloat16, false) => (6, 4),
-    };
-    padded / pace + packing * lanes * k + 5000 < m * n * k && tiles::available()
-}
-
-/// The right factor of several products, packed once for all of them where tiles are used.
+/// The right factor of several products, laid out once for all of them where that pays.
 #[derive(Clone, Debug)]
 pub(super) struct Right<'a> {
     values: &'a [f32],
     at: Place,
-    packed: Option<Arc<OnceLock<Packed>>>,
+    packed: Option<Arc<OnceLock<Factor>>>,
 }
 
 impl<'a> Right<'a> {
     /// For products of `[m, n, k]` or not much smaller.
     pub(super) fn new([m, n, k]: [usize; 3], values: &'a [f32], at: Place) -> Self {
-        let packed = suits_tiles([m, n, k], m + n).then(|| {
+        let packed = suits([m, n, k], m + n).then(|| {
             assert!(at.holds(k, n, values.len()), "a factor of a product reaches past its slice");
-            let mut packed = Packed::empty(Side::Right);
+            let mut packed = Factor::empty(Side::Right);
             packed.fill(n, k, values, at);
             Arc::new(OnceLock::from(packed))
         });
@@ -158,13 +124,13 @@ impl<'a> Right<'a> {
     /// The same for a tensor that serves again and again.
     pub(super) fn weight([m, n, k]: [usize; 3], weight: &'a FlexTensor, at: Place) -> Self {
         let values = weight.storage();
-        let packed = if suits_tiles([m, n, k], m) { packed::right(weight, at, [k, n]) } else { None };
+        let packed = if suits([m, n, k], m) { packed::right(weight, at, [k, n]) } else { None };
         Self { values, at, packed }
     }
 
     /// [`product`] with this factor.
     pub(super) fn product(&self, sizes: [usize; 3], scale: f32, a: (&[f32], Place), (out, out_at): (&mut [f32], Place), add: bool) {
-        if !self.on_tiles(sizes, scale, a, (out, out_at), add, None) {
+        if !self.laid_out(sizes, scale, a, (out, out_at), add, None) {
             product(sizes, scale, a, (self.values, self.at), (out, out_at), add);
         }
     }
@@ -172,7 +138,7 @@ impl<'a> Right<'a> {
     /// `out = a b + bias`, or `out += a b + bias`, where `a` is rows of `out`'s height and `out` nothing else.
     pub(super) fn layer(&self, sizes: [usize; 3], a: &[f32], out: &mut [f32], add: bool, bias: Option<&[f32]>) {
         let (a, at) = ((a, Place::rows(sizes[2])), Place::rows(sizes[1]));
-        if self.on_tiles(sizes, 1.0, a, (out, at), add, bias) {
+        if self.laid_out(sizes, 1.0, a, (out, at), add, bias) {
             return;
         }
         product(sizes, 1.0, a, (self.values, self.at), (out, at), add);
@@ -181,21 +147,18 @@ impl<'a> Right<'a> {
         }
     }
 
-    /// The product on tiles, where this factor is laid out for them; says whether it is.
-    fn on_tiles(
+    /// The product with this factor as it is laid out; says whether it is.
+    fn laid_out(
         &self,
-        [m, _, k]: [usize; 3],
+        [m, _, _]: [usize; 3],
         scale: f32,
         (a, a_at): (&[f32], Place),
-        (out, out_at): (&mut [f32], Place),
+        out: (&mut [f32], Place),
         add: bool,
         bias: Option<&[f32]>,
     ) -> bool {
         let Some(right) = self.packed.as_deref().and_then(OnceLock::get).filter(|_| m > 0) else { return false };
-        with_room(|left, _| {
-            left.fill_like(right, m, k, a, a_at);
-            tiles::product(left, right, scale, out, out_at, add, bias);
-        });
+        factor::product(Left::Here(m, a, a_at), right, scale, out, add, bias);
         true
     }
 }

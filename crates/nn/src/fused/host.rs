@@ -224,22 +224,25 @@ pub(super) fn owned(tensor: FlexTensor) -> FlexTensor {
 }
 
 /// Runs `work` on every part, over the threads of the current rayon pool. Parts are cut by the caller from shapes alone and share
-/// nothing, so the number of threads does not change a bit of the result.
+/// nothing, so the number of threads does not change a bit of the result. A single part stays on this thread.
 pub(super) fn each<T: Send>(parts: impl Iterator<Item = T>, work: impl Fn(T) + Sync + Send) {
     if rayon::current_num_threads() == 1 {
-        parts.for_each(work);
-    } else {
-        let precision = Precision::of_thread();
-        parts.collect::<Vec<_>>().into_par_iter().for_each(|part| {
-            let _entered = precision.enter();
-            work(part);
-        });
+        return parts.for_each(work);
     }
+    let mut parts: Vec<T> = parts.collect();
+    if parts.len() <= 1 {
+        return parts.pop().into_iter().for_each(work);
+    }
+    let precision = Precision::of_thread();
+    parts.into_par_iter().for_each(|part| {
+        let _entered = precision.enter();
+        work(part);
+    });
 }
 
 /// [`each`] with a result of every part, in order.
 pub(super) fn map<T: Send, R: Send>(parts: Vec<T>, work: impl Fn(usize, T) -> R + Sync + Send) -> Vec<R> {
-    if rayon::current_num_threads() == 1 {
+    if parts.len() <= 1 || rayon::current_num_threads() == 1 {
         return parts.into_iter().enumerate().map(|(k, part)| work(k, part)).collect();
     }
     let precision = Precision::of_thread();

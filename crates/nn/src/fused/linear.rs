@@ -1,11 +1,13 @@
 //! Linear layers with bias, residual and activation in the same pass as the product.
 
+use std::mem::MaybeUninit;
+
 use burn::{backend::flex::FlexTensor, nn::Linear, tensor::Tensor};
 
 use super::{
     activation::Activation,
     gemm::{Place, Right},
-    host::{self, Kept, Operation, array, contiguous, each, owned, shape, values},
+    host::{self, Blank, Kept, Operation, array, contiguous, each, owned, shape, values},
     vector::wide,
 };
 
@@ -112,36 +114,35 @@ impl Operation<4> for Layer {
         let (weight, at) = matrix(weight);
         let bias = bias.map(contiguous);
         let has_residual = residual.is_some();
-        let mut out = match (residual, &bias) {
-            (Some(residual), _) => owned(residual),
-            (None, Some(bias)) => array(values(bias).repeat(rows), dims.clone()),
-            (None, None) => array(vec![0.0; rows * outputs], dims.clone()),
+        let mut out = match residual {
+            Some(residual) => owned(residual),
+            None => array(vec![0.0; rows * outputs], dims.clone()),
         };
         let part = ROWS * outputs;
-        let kept = self.activation.filter(|_| tracked).map(|_| vec![0.0; rows * outputs]);
-        let mut before = kept.unwrap_or_default();
+        let keeps = self.activation.is_some() && tracked;
+        let mut before = match inputs {
+            // Without inputs there are no parts to write it.
+            0 => Blank(vec![MaybeUninit::new(0.0); rows * outputs]),
+            _ => Blank::new(if keeps { rows * outputs } else { 0 }),
+        };
         let right = Right::weight([ROWS.min(rows), outputs, inputs], &weight, at);
-        let work = |out: &mut [f32], x: &[f32], before: Option<&mut [f32]>| {
-            let count = out.len() / outputs;
-            if let Some(bias) = bias.as_ref().filter(|_| has_residual) {
-                add_bias(values(bias), out);
-            }
-            let places = (Place::rows(inputs), Place::rows(outputs));
-            right.product([count, outputs, inputs], 1.0, (x, places.0), (out, places.1), true);
+        let work = |out: &mut [f32], x: &[f32], before: Option<&mut [MaybeUninit<f32>]>| {
+            right.layer([out.len() / outputs, outputs, inputs], x, out, has_residual, bias.as_ref().map(values));
             if let Some(before) = before {
-                before.copy_from_slice(out);
+                before.write_copy_of_slice(out);
             }
             if let Some(activation) = self.activation {
                 activation.forward_slice(out);
             }
         };
         let lines = out.storage_mut::<f32>().chunks_mut(part.max(1)).zip(values(&x).chunks((ROWS * inputs).max(1)));
-        if before.is_empty() {
-            each(lines, |(out, x)| work(out, x, None));
+        if keeps {
+            each(lines.zip(before.0.chunks_mut(part.max(1))), |((out, x), before)| work(out, x, Some(before)));
         } else {
-            each(lines.zip(before.chunks_mut(part.max(1))), |((out, x), before)| work(out, x, Some(before)));
+            each(lines, |(out, x)| work(out, x, None));
         }
-        let extra = (!before.is_empty()).then(|| array(before, dims));
+        // SAFETY: as many parts as `out` has are all of it, and each was written.
+        let extra = keeps.then(|| array(unsafe { before.written() }, dims));
         (out, extra)
     }
 

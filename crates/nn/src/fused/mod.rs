@@ -10,13 +10,19 @@ mod block;
 mod conv;
 mod depthwise;
 mod depthwise_blocks;
+#[cfg_attr(not(target_arch = "x86_64"), path = "no_factor.rs")]
+mod factor;
 mod gate;
 #[allow(unsafe_code, reason = "the matrix kernel takes pointers; every address is checked first")]
 mod gemm;
 mod host;
+#[allow(unsafe_code, reason = "what a gradient needs is written into memory that was not cleared")]
 mod linear;
 mod norm;
 mod packed;
+#[cfg(target_arch = "x86_64")]
+#[allow(unsafe_code, reason = "the kernel takes pointers; every address is checked first")]
+mod panels;
 #[cfg(target_arch = "x86_64")]
 #[allow(unsafe_code, reason = "vectors are read from and written to checked slices")]
 mod parts;
@@ -28,7 +34,7 @@ mod rotary;
 mod small;
 mod softmax;
 mod strided;
-#[cfg_attr(not(target_arch = "x86_64"), path = "no_tiles.rs")]
+#[cfg(target_arch = "x86_64")]
 #[allow(unsafe_code, reason = "tiles are reached by assembler; every address is checked first")]
 mod tiles;
 mod vector;

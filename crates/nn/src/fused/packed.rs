@@ -1,4 +1,4 @@
-//! Weights laid out for the matrix tiles once, as long as their tensor lives.
+//! Weights laid out for this processor once, as long as their tensor lives.
 //!
 //! A layout is found by the memory of its tensor. The list knows that memory by a weak reference only: it frees nothing late, and since
 //! flex never writes to memory that somebody else refers to, new values are always in new memory.
@@ -12,9 +12,9 @@ use std::{
 use burn::{backend::flex::FlexTensor, tensor::Bytes};
 
 use super::{
+    factor::{Factor, Side},
     gemm::Place,
     precision::Precision,
-    tiles::{Packed, Side},
 };
 
 /// A matrix in memory.
@@ -37,13 +37,13 @@ impl Hash for Key {
 
 struct Entry {
     memory: Weak<Bytes>,
-    packed: Arc<OnceLock<Packed>>,
+    packed: Arc<OnceLock<Factor>>,
 }
 
 static LAYOUTS: LazyLock<Mutex<HashMap<Key, Entry>>> = LazyLock::new(Mutex::default);
 
-/// The right factor `weight`, `[terms, lanes]` at `at` in its storage, laid out now or by an earlier call; `None` without tiles.
-pub(super) fn right(weight: &FlexTensor, at: Place, [terms, lanes]: [usize; 2]) -> Option<Arc<OnceLock<Packed>>> {
+/// The right factor `weight`, `[terms, lanes]` at `at` in its storage, laid out now or by an earlier call.
+pub(super) fn right(weight: &FlexTensor, at: Place, [terms, lanes]: [usize; 2]) -> Option<Arc<OnceLock<Factor>>> {
     let memory = weight.data_arc();
     let key = Key { address: Arc::as_ptr(&memory).addr(), at, sizes: [terms, lanes], precision: Precision::of_thread() };
     let found = {
@@ -60,7 +60,7 @@ pub(super) fn right(weight: &FlexTensor, at: Place, [terms, lanes]: [usize; 2]) 
     };
     // Outside the lock: workers wait only for the weight that they need themselves.
     found.get_or_init(|| {
-        let mut packed = Packed::empty(Side::Right);
+        let mut packed = Factor::empty(Side::Right);
         packed.fill(lanes, terms, weight.storage(), at);
         packed
     });
@@ -70,22 +70,22 @@ pub(super) fn right(weight: &FlexTensor, at: Place, [terms, lanes]: [usize; 2]) 
 #[cfg(test)]
 mod tests {
     use super::{
-        super::{host::array, tiles},
+        super::{factor, host::array},
         *,
     };
 
     #[test]
     fn a_layout_serves_as_long_as_its_memory_holds_the_same_values() {
-        if !tiles::available() {
-            eprintln!("skipped: this processor has no tiles");
+        if !factor::suits([1024; 3], 1024) {
+            eprintln!("skipped: nothing is laid out for this processor");
             return;
         }
         let at = Place::rows(3);
-        let find = |weight: &FlexTensor| right(weight, at, [2, 3]).expect("there are tiles");
+        let find = |weight: &FlexTensor| right(weight, at, [2, 3]).expect("it is laid out");
         let mut weight = array(vec![1.0; 6], [2, 3].into());
         let first = find(&weight);
         assert!(Arc::ptr_eq(&first, &find(&weight.clone())), "the same memory is laid out once");
-        assert!(!Arc::ptr_eq(&first, &right(&weight, at.transposed(), [2, 2]).expect("there are tiles")), "another matrix in it is not");
+        assert!(!Arc::ptr_eq(&first, &right(&weight, at.transposed(), [2, 2]).expect("it is laid out")), "another matrix in it is not");
         weight.storage_mut::<f32>()[0] = 2.0;
         assert!(!Arc::ptr_eq(&first, &find(&weight)), "written to, although nobody else holds it");
         let memory = Arc::downgrade(&weight.data_arc());

@@ -1,8 +1,8 @@
-//! Factors of matrix products cut into bfloat16 parts and laid out for the processor's tiles (`tiles.rs`).
+//! Factors of matrix products cut into bfloat16 parts and laid out for the processor's tiles (`tiles`).
 
 use std::arch::x86_64::*;
 
-use super::{gemm::Place, precision::Precision, tiles::available};
+use super::{factor::Side, gemm::Place, precision::Precision, tiles::available};
 
 /// Rows or columns that two tiles cover.
 pub(super) const LANES: usize = 32;
@@ -23,15 +23,6 @@ pub(super) const fn block(precision: Precision) -> usize {
 /// Lines of one part of a block: two tiles.
 const PART: usize = 2 * TILE / 32;
 
-/// Which factor of a product.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Side {
-    /// `a` of `[lanes, terms]`: a tile's row is a lane.
-    Left,
-    /// `b` of `[terms, lanes]`: a tile's row is a pair of terms.
-    Right,
-}
-
 /// A factor cut into parts, in the order in which tiles are filled.
 #[derive(Clone, Debug)]
 pub(super) struct Packed {
@@ -43,22 +34,16 @@ pub(super) struct Packed {
 }
 
 impl Packed {
-    /// Nothing yet; room is made by [`fill`](Self::fill) and kept.
+    /// Nothing yet; room is made by [`begin`](Self::begin) and kept.
     pub(super) const fn empty(side: Side) -> Self {
         Self { side, lanes: 0, terms: 0, precision: Precision::Full, lines: Vec::new() }
     }
 
-    /// Cuts and lays out a factor at this thread's precision: `lanes` rows of `a` or columns of `b`, and `terms`. `at` is the factor's place in
-    /// `values`, which holds it.
+    /// Cuts and lays out a factor at the precision of the other one: `lanes` rows of `a` or columns of `b`, and `terms`. `at` is the factor's
+    /// place in `values`, which holds it.
     ///
     /// # Panics
-    /// When there are no tiles, or the factor reaches past its slice.
-    pub(super) fn fill(&mut self, lanes: usize, terms: usize, values: &[f32], at: Place) {
-        self.begin(lanes, terms);
-        self.put([0, 0], lanes, terms, values, at);
-    }
-
-    /// [`fill`](Self::fill) at the precision of the other factor.
+    /// As [`put`](Self::put).
     pub(super) fn fill_like(&mut self, other: &Self, lanes: usize, terms: usize, values: &[f32], at: Place) {
         self.begin_at(other.precision, lanes, terms);
         self.put([0, 0], lanes, terms, values, at);

@@ -4,7 +4,7 @@ use std::{cell::Cell, marker::PhantomData};
 
 use serde::{Deserialize, Serialize};
 
-/// Significant bits of the factors of matrix products on matrix tiles (`tiles.rs`); sums are of f32 always.
+/// Significant bits of the factors of matrix products on matrix tiles (`tiles`); sums are of f32 always.
 ///
 /// Processors without tiles, and small products, are exact to f32 whatever is chosen.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]

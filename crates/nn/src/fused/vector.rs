@@ -165,16 +165,8 @@ pub(super) fn sum2(a: &[f32], b: &[f32], f: impl Fn(f32, f32) -> f32) -> f32 {
             lanes[lane] += f(a[lane], b[lane]);
         }
     }
-    // In one piece: the tree below would else cut the vectors of the loop above into pairs.
-    let mut lanes = std::hint::black_box(lanes);
-    let mut width = LANES;
-    while width > 1 {
-        width /= 2;
-        for lane in 0..width {
-            lanes[lane] += lanes[lane + width];
-        }
-    }
-    lanes[0] + rest
+    let total = folded(lanes, |a, b| a + b);
+    total + rest
 }
 
 /// Largest of a slice, minus infinity when it is empty; ignores NaN.
@@ -189,16 +181,27 @@ pub(super) fn largest(values: &[f32]) -> f32 {
             lanes[lane] = if chunk[lane] > lanes[lane] { chunk[lane] } else { lanes[lane] };
         }
     }
-    // In one piece, as in `sum2`.
-    let mut lanes = std::hint::black_box(lanes);
-    let mut width = LANES;
-    while width > 1 {
-        width /= 2;
-        for lane in 0..width {
-            lanes[lane] = if lanes[lane + width] > lanes[lane] { lanes[lane + width] } else { lanes[lane] };
-        }
+    let most = folded(lanes, |a, b| if b > a { b } else { a });
+    if rest > most { rest } else { most }
+}
+
+/// Sixteen numbers in one: halves upon one another, four times.
+#[inline(always)]
+fn folded(lanes: [f32; 16], join: impl Fn(f32, f32) -> f32 + Copy) -> f32 {
+    // In one piece: what follows would else cut the vectors of the loop before it into pairs. The first step is before that, or it would
+    // be made number by number.
+    let lanes = std::hint::black_box(half::<16, 8>(lanes, join));
+    let [a, b] = half::<4, 2>(half::<8, 4>(lanes, join), join);
+    join(a, b)
+}
+
+#[inline(always)]
+fn half<const N: usize, const HALF: usize>(lanes: [f32; N], join: impl Fn(f32, f32) -> f32) -> [f32; HALF] {
+    let mut half = [0.0; HALF];
+    for lane in 0..HALF {
+        half[lane] = join(lanes[lane], lanes[lane + HALF]);
     }
-    if rest > lanes[0] { rest } else { lanes[0] }
+    half
 }
 
 #[cfg(test)]
