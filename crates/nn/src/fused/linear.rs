@@ -120,11 +120,7 @@ impl Operation<4> for Layer {
         };
         let part = ROWS * outputs;
         let keeps = self.activation.is_some() && tracked;
-        let mut before = match inputs {
-            // Without inputs there are no parts to write it.
-            0 => Blank(vec![MaybeUninit::new(0.0); rows * outputs]),
-            _ => Blank::new(if keeps { rows * outputs } else { 0 }),
-        };
+        let mut before = Blank::new(if keeps { rows * outputs } else { 0 });
         let right = Right::weight([ROWS.min(rows), outputs, inputs], &weight, at);
         let work = |out: &mut [f32], x: &[f32], before: Option<&mut [MaybeUninit<f32>]>| {
             right.layer([out.len() / outputs, outputs, inputs], x, out, has_residual, bias.as_ref().map(values));
@@ -135,11 +131,14 @@ impl Operation<4> for Layer {
                 activation.forward_slice(out);
             }
         };
-        let lines = out.storage_mut::<f32>().chunks_mut(part.max(1)).zip(values(&x).chunks((ROWS * inputs).max(1)));
+        // Cut by rows of the result: a layer without inputs has its bias too.
+        let x = values(&x);
+        let rows_of = |k: usize, out: &[f32]| &x[k * ROWS * inputs..][..out.len() / outputs * inputs];
+        let lines = out.storage_mut::<f32>().chunks_mut(part.max(1)).enumerate().map(|(k, out)| (rows_of(k, out), out));
         if keeps {
-            each(lines.zip(before.0.chunks_mut(part.max(1))), |((out, x), before)| work(out, x, Some(before)));
+            each(lines.zip(before.0.chunks_mut(part.max(1))), |((x, out), before)| work(out, x, Some(before)));
         } else {
-            each(lines, |(out, x)| work(out, x, None));
+            each(lines, |(x, out)| work(out, x, None));
         }
         // SAFETY: as many parts as `out` has are all of it, and each was written.
         let extra = keeps.then(|| array(unsafe { before.written() }, dims));

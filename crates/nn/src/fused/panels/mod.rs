@@ -11,9 +11,8 @@ mod tests;
 use std::{cell::RefCell, ptr};
 
 use self::kernel::{End, KERNELS};
-pub(super) use self::layout::LINE;
-pub(super) use self::layout::Packed;
 use self::layout::{COLUMNS, ROWS};
+pub(super) use self::layout::{LINE, Packed};
 use super::{
     factor::Side,
     gemm::Place,

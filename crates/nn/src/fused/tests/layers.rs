@@ -37,3 +37,16 @@ fn linear_layers() {
         }
     }
 }
+
+/// Products of nothing are zero, and biases and residuals are added to them all the same.
+#[test]
+fn a_layer_without_inputs_has_its_bias() {
+    let device = Device::flex();
+    let mut layer = LinearConfig::new(1, 2).init(&device);
+    layer.weight = Param::initialized(ParamId::new(), Tensor::<2>::zeros([0, 2], &device));
+    layer.bias = Some(Param::initialized(ParamId::new(), Tensor::<1>::from_data([1.0, -2.0], &device)));
+    let x = || Tensor::<2>::zeros([3, 0], &device);
+    let numbers = |y: Tensor<2>| y.into_data().try_to_vec::<f32>().unwrap();
+    assert_eq!(numbers(linear(&layer, x())), [1.0, -2.0].repeat(3));
+    assert_eq!(numbers(linear_added(&layer, x(), Tensor::ones([3, 2], &device))), [2.0, -1.0].repeat(3));
+}
