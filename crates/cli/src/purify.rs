@@ -7,7 +7,12 @@ use std::path::{Path, PathBuf};
 use burn::tensor::Device;
 use langevin_engine::{Checkpoint, RunConfig};
 use langevin_nn::Init;
-use langevin_purify::{Classifier, Examples, ModelConfig, Purifier, Table, Walk, data::centred, defence::Sigma, model::PurifyNet};
+use langevin_purify::{
+    Classifier, Examples, ModelConfig, Purifier, Table, Walk,
+    data::centred,
+    defence::{Decision, Sigma},
+    model::PurifyNet,
+};
 
 pub(crate) use inputs::{Inputs, Source};
 
@@ -65,6 +70,10 @@ pub(crate) struct WalkArgs {
     /// Draws of noise that vote
     #[arg(long, value_name = "N", default_value = "8", value_parser = values::whole(1..=10_000))]
     pub(crate) votes: u32,
+    /// What decides: `compared`, the classifier's logits of the purified input, sent further the way that purification moved them where that is long;
+    /// or `purified`, those logits alone, which an attacker who knows of the purifier moves less [default: purified for clips with --eps, else compared]
+    #[arg(long, value_name = "HOW", value_parser = decision)]
+    pub(crate) decision: Option<Decision>,
 }
 
 impl WalkArgs {
@@ -78,6 +87,21 @@ impl WalkArgs {
             Some(share) => walk.noised(share)?,
             None => walk,
         })
+    }
+
+    /// What decides. A bound on perturbations announces an attacker, who may know of the purifier, and of the comparison: on clips that costs more than
+    /// the comparison brings.
+    pub(crate) fn decision(&self, purifier: &Purifier, is_bound_told: bool) -> Decision {
+        let is_clips = matches!(purifier.config(), ModelConfig::Clips(_));
+        self.decision.unwrap_or(if is_clips && is_bound_told { Decision::Purified } else { Decision::Compared })
+    }
+}
+
+fn decision(text: &str) -> Result<Decision, String> {
+    match text {
+        "compared" => Ok(Decision::Compared),
+        "purified" => Ok(Decision::Purified),
+        _ => Err("should be compared or purified".into()),
     }
 }
 
@@ -165,19 +189,17 @@ pub(crate) fn open_purifier(name: Option<&Path>, inputs: &Inputs, device: &Devic
 
 /// The shipped purifier for clips, or for rows of a length.
 fn usual(is_clips: bool, length: usize) -> Result<PathBuf, Failure> {
-    let fits = |name: &&str| {
-        let shipped = models::shipped(Path::new(name))?.read().ok()?;
-        let config = model_config(&shipped.header.config, Path::new(name)).ok()?;
-        match config {
+    for name in [DIGITS, TABLE, SERIES].map(Path::new) {
+        let Some(shipped) = models::shipped(name) else { continue };
+        let fits = match model_config(&shipped.read()?.header.config, name)? {
             ModelConfig::Clips(_) => is_clips,
             ModelConfig::Rows(rows) => !is_clips && rows.columns == length,
+        };
+        if fits {
+            return Ok(name.to_owned());
         }
-        .then_some(())
-    };
-    let found = [DIGITS, TABLE, SERIES].into_iter().find(|name| fits(name).is_some());
-    found.map(PathBuf::from).ok_or_else(|| {
-        let what = if is_clips { "clips".to_owned() } else { format!("rows of {length} numbers") };
-        Failure::data("checkpoint", format!("no purifier of {what} is inside the program"))
-            .help("give one with --checkpoint; `langevin train purify --data rows.csv -o run/` makes it")
-    })
+    }
+    let what = if is_clips { "clips".to_owned() } else { format!("rows of {length} numbers") };
+    Err(Failure::data("checkpoint", format!("no purifier of {what} is inside the program"))
+        .help("give one with --checkpoint; `langevin train purify --data rows.csv -o run/` makes it"))
 }

@@ -81,6 +81,35 @@ fn rows_are_purified_to_the_same_bytes_on_any_threads() {
     }
 }
 
+/// What purification changes of a decision counts, unless it is not to; what is written says what was decided.
+#[test]
+fn decisions_are_compared_with_those_before() {
+    let folder = tempfile::tempdir().unwrap();
+    let (input, output, report) = (folder.path().join("rows.csv"), folder.path().join("out.csv"), folder.path().join("r.json"));
+    // Far from all days of the training rows, so that purification moves the scores far.
+    let row = |k: usize| (0..24).map(|i| format!("{:.3}", if (i < 12) == (k == 0) { 3.0 } else { -2.9 })).collect::<Vec<_>>().join(",");
+    fs::write(&input, format!("{}\n{}\n", row(0), row(1))).unwrap();
+    let found = |more: &[&str]| {
+        let base = ["purify", "--classifier", HALVES, "--input-shape", "24", "--input", text(&input), "-o", text(&output), "--force"];
+        let run = langevin(&[&base[..], &["--report", text(&report), "--seed", "1"], more].concat());
+        assert_eq!(run.code, 0, "{}", run.stderr);
+        let report: serde_json::Value = serde_json::from_str(&fs::read_to_string(&report).unwrap()).unwrap();
+        report
+    };
+    let compared = found(&[]);
+    assert!(compared["defence"].as_str().unwrap().ends_with("compared"), "{compared}");
+    let purified = found(&["--decision", "purified"]);
+    assert!(!purified["defence"].as_str().unwrap().contains("compared"), "{purified}");
+    for report in [&compared, &purified] {
+        for item in report["items"].as_array().unwrap() {
+            // A program has no gradient to guide by.
+            assert_eq!(item["guided"].as_bool(), Some(false));
+        }
+    }
+    let refused = langevin(&["purify", "--decision", "best", "--classifier", HALVES, "--input", text(&input), "-o", text(&output)]);
+    assert!(refused.code == 2 && refused.stderr.contains("compared or purified"), "{}", refused.stderr);
+}
+
 #[test]
 fn what_does_not_fit_is_refused_and_nothing_is_written() {
     let folder = tempfile::tempdir().unwrap();

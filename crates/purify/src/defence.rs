@@ -3,7 +3,7 @@
 use burn::tensor::Tensor;
 use langevin_core::{Philox, State as _, noise::stream};
 
-use crate::{Draw, Purifier, Result, Walk, model::Spectrum, purifier::Draws, tensor};
+use crate::{Classifier, Draw, Purifier, Result, Walk, compared, model::Spectrum, purifier::Draws, tensor};
 
 /// Something done to rows before a classifier reads them.
 pub trait Defence: Sync {
@@ -15,6 +15,15 @@ pub trait Defence: Sync {
     /// # Errors
     /// When a device does not return its numbers.
     fn apply(&self, x: Tensor<2>, draws: &[Draw]) -> Result<Tensor<2>>;
+
+    /// Logits to decide by, `[B, classes]`, of rows `x` of which this defence made `cleaned`: the classifier's of `cleaned`.
+    ///
+    /// # Errors
+    /// When the classifier cannot be run.
+    fn decide(&self, classifier: &dyn Classifier, x: Tensor<2>, cleaned: Tensor<2>) -> Result<Tensor<2>> {
+        let _ = x;
+        classifier.logits(cleaned)
+    }
 
     /// Whether another draw gives another result.
     fn is_random(&self) -> bool {
@@ -124,6 +133,17 @@ pub struct Purified<'a> {
     pub sigma: Sigma,
     /// Seed of its draws.
     pub seed: u64,
+    /// Which logits decide.
+    pub decision: Decision,
+}
+
+/// Which logits decide, where a purifier stands before a classifier.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// Those of the purified input, moved by what purification changed; see [`compared`].
+    Compared,
+    /// Those of the purified input alone.
+    Purified,
 }
 
 impl Purified<'_> {
@@ -139,12 +159,30 @@ impl Purified<'_> {
     }
 }
 
+impl Purified<'_> {
+    /// Logits to decide by of the votes of one input, each from those of the vote and of the input itself.
+    ///
+    /// # Errors
+    /// When a device does not return its numbers.
+    pub fn decided(&self, before: &[f32], votes: &[&[f32]]) -> Result<Vec<Vec<f32>>> {
+        if self.decision == Decision::Purified {
+            return Ok(votes.iter().map(|vote| vote.to_vec()).collect());
+        }
+        let device = self.purifier.device();
+        let before = tensor::rows(before.repeat(votes.len()), votes.len(), device);
+        let after = tensor::rows(votes.concat(), votes.len(), device);
+        let found = tensor::host(compared(before, after, self.purifier.usual_way()))?;
+        Ok(found.chunks(found.len() / votes.len().max(1)).map(<[f32]>::to_vec).collect())
+    }
+}
+
 impl Defence for Purified<'_> {
     fn name(&self) -> String {
         let steps = self.walk.evaluations();
+        let compared = if self.decision == Decision::Compared { ", compared" } else { "" };
         match self.sigma {
-            Sigma::Fixed(sigma) => format!("purify {sigma:.4}, {steps} steps"),
-            Sigma::Auto => format!("purify auto, {steps} steps"),
+            Sigma::Fixed(sigma) => format!("purify {sigma:.4}, {steps} steps{compared}"),
+            Sigma::Auto => format!("purify auto, {steps} steps{compared}"),
         }
     }
 
@@ -159,6 +197,14 @@ impl Defence for Purified<'_> {
             }
         };
         Ok(self.purifier.purify(x, &sigmas, &self.walk, self.seed, draws))
+    }
+
+    fn decide(&self, classifier: &dyn Classifier, x: Tensor<2>, cleaned: Tensor<2>) -> Result<Tensor<2>> {
+        let after = classifier.logits(cleaned)?;
+        match self.decision {
+            Decision::Compared => Ok(compared(classifier.logits(x)?, after, self.purifier.usual_way())),
+            Decision::Purified => Ok(after),
+        }
     }
 
     fn is_random(&self) -> bool {

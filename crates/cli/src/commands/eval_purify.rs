@@ -158,7 +158,7 @@ pub(super) fn run(args: &Args, settings: &Settings) -> Result<(), Failure> {
                 Sigma::Auto if args.norm == "linf" => Sigma::Fixed(purifier.sigma_for(args.eps)),
                 other => other,
             };
-            Some(Purified { purifier, walk: args.walk.walk(purifier)?, sigma, seed })
+            Some(Purified { purifier, walk: args.walk.walk(purifier)?, sigma, seed, decision: args.walk.decision(purifier, true) })
         }
         None => None,
     };

@@ -92,7 +92,8 @@ impl Target<'_> {
         let mut found = Vec::with_capacity(rows.len() * self.classifier.classes());
         for (rows, draws) in rows.chunks(ROWS).zip(draws.chunks(ROWS)) {
             let x = tensor::rows(rows.concat(), rows.len(), self.device);
-            found.extend(tensor::host(self.classifier.logits(self.defence.apply(x, draws)?)?)?);
+            let cleaned = self.defence.apply(x.clone(), draws)?;
+            found.extend(tensor::host(self.defence.decide(self.classifier, x, cleaned)?)?);
         }
         Ok(found)
     }
@@ -118,12 +119,12 @@ impl Target<'_> {
             for draws in draws.chunks(ROWS) {
                 let rows: Vec<f32> = draws.iter().flat_map(|_| row.iter().copied()).collect();
                 let leaf = tensor::rows(rows, draws.len(), self.device).autodiff().require_grad();
-                let (seen, logits) = self.forward(attack.path, leaf, draws)?;
+                let logits = self.forward(attack.path, leaf.clone(), draws)?;
                 let losses = attack.loss.of(logits, &vec![class; draws.len()])?;
                 total += f64::from(losses.clone().sum().into_scalar::<f32>());
                 let sum = losses.sum();
                 // A defence that cuts the graph leaves no gradient at all.
-                let Some(found) = sum.is_tracked().then(|| seen.grad_remove(&mut sum.backward())).flatten() else { continue };
+                let Some(found) = sum.is_tracked().then(|| leaf.grad_remove(&mut sum.backward())).flatten() else { continue };
                 for found in tensor::host(found)?.chunks(row.len()) {
                     gradient.iter_mut().zip(found).for_each(|(sum, g)| *sum += g);
                 }
@@ -147,9 +148,8 @@ impl Target<'_> {
         for part in all.chunks(ROWS) {
             let (values, draws): (Vec<&[f32]>, Vec<Draw>) = part.iter().map(|(row, _, draw)| (*row, *draw)).unzip();
             let x = tensor::rows(values.concat(), part.len(), self.device);
-            let x = if attack.path == Path::Blind { x } else { self.defence.apply(x, &draws)? };
             let classes: Vec<usize> = part.iter().map(|(_, class, _)| *class).collect();
-            found.extend(attack.loss.of(self.classifier.logits(x)?, &classes)?.into_data().iter::<f64>());
+            found.extend(attack.loss.of(self.forward(attack.path, x, &draws)?, &classes)?.into_data().iter::<f64>());
         }
         Ok(found.chunks(each.max(1)).map(|losses| losses.iter().sum::<f64>() / each as f64).collect())
     }
@@ -160,16 +160,19 @@ impl Target<'_> {
         (0..count).map(|k| Draw { item, vote: first_vote.wrapping_add(k) }).collect()
     }
 
-    /// The leaf whose gradient is followed, and the logits.
-    fn forward(&self, path: Path, leaf: Tensor<2>, draws: &[Draw]) -> Result<(Tensor<2>, Tensor<2>)> {
-        Ok(match path {
-            Path::Blind => (leaf.clone(), self.classifier.logits(leaf)?),
+    /// Logits of rows as an attack that knows `path` sees them; gradients lead back to `x` as far as it knows.
+    fn forward(&self, path: Path, x: Tensor<2>, draws: &[Draw]) -> Result<Tensor<2>> {
+        let cleaned = match path {
+            Path::Blind => return self.classifier.logits(x),
             Path::Bpda => {
-                let seen = self.defence.apply(leaf.without_autodiff(), draws)?.autodiff().require_grad();
-                (seen.clone(), self.classifier.logits(seen)?)
+                let plain = x.clone().without_autodiff();
+                let change = self.defence.apply(plain.clone(), draws)? - plain;
+                let change = if x.is_tracked() { change.autodiff() } else { change };
+                x.clone() + change
             }
-            Path::Full => (leaf.clone(), self.classifier.logits(self.defence.apply(leaf, draws)?)?),
-        })
+            Path::Full => self.defence.apply(x.clone(), draws)?,
+        };
+        self.defence.decide(self.classifier, x, cleaned)
     }
 }
 

@@ -77,7 +77,7 @@ pub(super) fn run(args: &Args, settings: &Settings) -> Result<(), Failure> {
                 fixed => fixed,
             };
             // The attacker does not know the defender's seed.
-            Some(Purified { purifier, walk, sigma, seed: seed ^ 0x5eed })
+            Some(Purified { purifier, walk, sigma, seed: seed ^ 0x5eed, decision: args.walk.decision(purifier, true) })
         }
         None => None,
     };

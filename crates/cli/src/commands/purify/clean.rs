@@ -9,6 +9,7 @@ use langevin_purify::{
     data::{centred, restored},
     defence::{Nothing, Purified, Sigma},
     detect::shift,
+    guided,
     vote::Vote,
 };
 use serde::Serialize;
@@ -40,7 +41,10 @@ struct Prediction {
 struct Found {
     name: String,
     before: Prediction,
+    /// What the classifier makes of what is written.
     after: Prediction,
+    /// Whether what is written was moved along the classifier's gradient to say what the votes decided.
+    guided: bool,
     vote: usize,
     votes: usize,
     agreement: f64,
@@ -77,7 +81,7 @@ pub(super) fn run(args: &Args, protect: &ProtectArgs, output: &Path, settings: &
         settings.talk(&format!("{} inputs, {} votes of {} evaluations", inputs.rows.len(), args.walk.votes, walk.evaluations()));
         return Ok(());
     }
-    let defence = Purified { purifier: &purifier, walk, sigma, seed };
+    let defence = Purified { purifier: &purifier, walk, sigma, seed, decision: args.walk.decision(&purifier, args.eps.is_some()) };
     let started = Instant::now();
     let (rows, found) = purified(&*classifier, &purifier, &defence, &inputs, args, settings)?;
     let seconds = started.elapsed().as_secs_f64();
@@ -155,21 +159,25 @@ fn purified(
         };
         let parts = workers.map(count * groups, part).into_iter().collect::<Result<Vec<_>, _>>()?;
         let mut parts = parts.into_iter();
-        let voted: Vec<Vec<_>> = (0..count).map(|_| parts.by_ref().take(groups).flatten().collect()).collect();
+        let voted: Vec<Vec<(Vec<f32>, Vec<f32>)>> = (0..count).map(|_| parts.by_ref().take(groups).flatten().collect()).collect();
         let decide = |k: usize| -> Result<_, langevin_purify::Error> {
-            let classes: Vec<usize> = voted[k].iter().map(|(_, logits): &(Vec<f32>, Vec<f32>)| prediction(logits).class).collect();
+            let (before, votes) = (&looked[k].2, voted[k].iter().map(|(_, logits)| logits.as_slice()).collect::<Vec<&[f32]>>());
+            let classes: Vec<usize> = defence.decided(before, &votes)?.iter().map(|logits| prediction(logits).class).collect();
             let vote = Vote::new(&classes, ALPHA);
-            let (row, after) = chosen(&plain, inputs, first + k, &voted[k], vote.class)?;
-            let votes: Vec<f32> = voted[k].iter().flat_map(|(_, logits)| logits.iter().copied()).collect();
-            Ok((row, vote, after, shift(&looked[k].2, &votes)))
+            let agreeing = voted[k].iter().zip(&classes).filter(|(_, class)| **class == vote.class).map(|((row, _), _)| row.as_slice());
+            let written = chosen(&plain, inputs, first + k, agreeing, vote.class)?;
+            Ok((written, vote, shift(before, &votes.concat())))
         };
         let decided = workers.map(count, decide).into_iter().collect::<Result<Vec<_>, _>>()?;
         let ms = 1e3 * started.elapsed().as_secs_f64() / count as f64;
-        for (k, ((row, vote, after, shift), (sigma, detection, before))) in decided.into_iter().zip(looked).enumerate() {
+        for (k, ((Written { row, read: after, guided }, vote, shift), (sigma, detection, before))) in
+            decided.into_iter().zip(looked).enumerate()
+        {
             found.push(Found {
                 name: inputs.names[first + k].clone(),
                 before: prediction(&before),
                 after,
+                guided,
                 vote: vote.class,
                 votes: vote.of,
                 agreement: vote.agreement(),
@@ -189,26 +197,44 @@ fn purified(
     Ok((rows, found))
 }
 
-/// What is written for an input: of the votes for the class the one that the classifier, reading the file, is surest of. Not their mean: it
-/// has less noise than a purified draw and all of what is left of a perturbation, and was right less often on validation clips.
-fn chosen(
+/// What is written for an input.
+struct Written {
+    row: Vec<f32>,
+    /// What the classifier, reading the file, makes of it.
+    read: Prediction,
+    guided: bool,
+}
+
+/// What is written for an input: of the purified draws that voted for the class the one that the classifier, reading the file, is surest of. Not their
+/// mean: it has less noise than a purified draw and all of what is left of a perturbation, and was right less often on validation clips. Where
+/// none is read as the class, because the decision is [compared](langevin_purify::compared), the best of them is guided to it.
+fn chosen<'a>(
     plain: &Target<'_>,
     inputs: &Inputs,
     at: usize,
-    voted: &[(Vec<f32>, Vec<f32>)],
+    agreeing: impl Iterator<Item = &'a [f32]>,
     class: usize,
-) -> Result<(Vec<f32>, Prediction), langevin_purify::Error> {
-    let agreeing: Vec<&Vec<f32>> = voted.iter().filter(|(_, logits)| prediction(logits).class == class).map(|(row, _)| row).collect();
-    let mut best: Option<(Vec<f32>, Prediction)> = None;
+) -> Result<Written, langevin_purify::Error> {
+    let read = |row: &[f32]| -> Result<Prediction, langevin_purify::Error> {
+        Ok(prediction(&plain.logits(&[&as_read(inputs, at, row)], &[Draw { item: 0, vote: 0 }])?))
+    };
+    let rank = |p: &Prediction| if p.class == class { p.confidence } else { -p.confidence };
+    let mut best: Option<Written> = None;
     for row in agreeing {
-        let read = prediction(&plain.logits(&[&as_read(inputs, at, row)], &[Draw { item: 0, vote: 0 }])?);
-        let rank = |p: &Prediction| if p.class == class { p.confidence } else { -p.confidence };
-        if best.as_ref().is_none_or(|(_, known)| rank(&read) > rank(known)) {
-            best = Some((row.clone(), read));
+        let read = read(row)?;
+        if best.as_ref().is_none_or(|known| rank(&read) > rank(&known.read)) {
+            best = Some(Written { row: row.to_vec(), read, guided: false });
         }
     }
     // A vote has at least one voter.
-    Ok(best.unwrap_or_else(|| (inputs.rows[at].clone(), Prediction { class, confidence: 0.0 })))
+    let best = best.unwrap_or_else(|| Written { row: inputs.rows[at].clone(), read: Prediction { class, confidence: 0.0 }, guided: false });
+    if best.read.class == class {
+        return Ok(best);
+    }
+    match guided(plain.classifier, plain.device, &best.row, class, |row| as_read(inputs, at, row))? {
+        Some(row) => Ok(Written { read: read(&row)?, row, guided: true }),
+        None => Ok(best),
+    }
 }
 
 /// A purified row as the classifier will read it from the file.
