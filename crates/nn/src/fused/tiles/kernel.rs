@@ -24,6 +24,11 @@ pub(super) unsafe fn two_by_two(
     row: usize,
     add: bool,
 ) {
+    #[cfg(test)]
+    if super::emulated::wanted() {
+        // SAFETY: the caller's word.
+        return unsafe { super::emulated::two_by_two(precision, (a, b), count, out, row, add) };
+    }
     let below = out.wrapping_add(16 * row);
     // SAFETY: by the caller's word all addresses are good, and the tiles are nobody else's.
     unsafe {
@@ -170,6 +175,11 @@ unsafe fn two_by_two_rounded((a, b): (*const Line, *const Line), count: usize, o
 /// # Safety
 /// As there.
 pub(super) unsafe fn one_by_two_rounded((a, b): (*const Line, *const Line), count: usize, square: *mut f32) {
+    #[cfg(test)]
+    if super::emulated::wanted() {
+        // SAFETY: the caller's word.
+        return unsafe { super::emulated::one_by_two(Precision::Bfloat16, (a, b), count, square) };
+    }
     // SAFETY: by the caller's word all addresses are good, and the tiles are nobody else's.
     unsafe {
         std::arch::asm!(
@@ -207,6 +217,11 @@ pub(super) unsafe fn one_by_two_rounded((a, b): (*const Line, *const Line), coun
 /// # Safety
 /// As there, for a square of 32 by 32 numbers.
 pub(super) unsafe fn one_by_two((a, b): (*const Line, *const Line), count: usize, square: *mut f32) {
+    #[cfg(test)]
+    if super::emulated::wanted() {
+        // SAFETY: the caller's word.
+        return unsafe { super::emulated::one_by_two(Precision::Full, (a, b), count, square) };
+    }
     // SAFETY: by the caller's word all addresses are good, and the tiles are nobody else's.
     unsafe {
         std::arch::asm!(

@@ -4,6 +4,8 @@
 //! exactly, and of the nine products of parts the six largest are added: what is left out is 2^-21 of a product at most, below the
 //! rounding of f32 sums. At the precision of bfloat16 one part is all there is. Infinite factors give NaN. Factors are cut and laid out for the tiles first; weights only once (`packed.rs`).
 
+#[cfg(test)]
+mod emulated;
 mod kernel;
 mod registers;
 #[cfg(test)]

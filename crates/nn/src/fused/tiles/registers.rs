@@ -10,6 +10,10 @@ use super::super::vector;
 
 /// Whether this processor has such tiles, and the system lets this process use them; asked once.
 pub(in super::super) fn available() -> bool {
+    #[cfg(test)]
+    if super::emulated::wanted() {
+        return true;
+    }
     static ANSWER: std::sync::LazyLock<bool> = std::sync::LazyLock::new(|| {
         // Leaf 7: bit 24 of EDX tells of tiles, bit 22 of their bfloat16 products.
         let known = matches!(vector::width(), vector::Width::Avx512) && __cpuid(0).eax >= 7;
@@ -74,7 +78,7 @@ impl Configured {
             }
             Shapes(shapes)
         };
-        if HELD.replace(HELD.get() + 1) == 0 {
+        if HELD.replace(HELD.get() + 1) == 0 && is_real() {
             // SAFETY: packed factors exist only where tiles do, and the 64 bytes are a valid configuration.
             unsafe { std::arch::asm!("ldtilecfg [{}]", in(reg) &SHAPES, options(nostack, readonly)) };
         }
@@ -84,9 +88,17 @@ impl Configured {
 
 impl Drop for Configured {
     fn drop(&mut self) {
-        if HELD.replace(HELD.get() - 1) == 1 {
+        if HELD.replace(HELD.get() - 1) == 1 && is_real() {
             // SAFETY: nothing uses the tiles after this.
             unsafe { std::arch::asm!("tilerelease", options(nostack, nomem)) };
         }
     }
+}
+
+/// Whether there are registers to configure: tests may emulate them.
+fn is_real() -> bool {
+    #[cfg(test)]
+    return !super::emulated::wanted();
+    #[cfg(not(test))]
+    true
 }

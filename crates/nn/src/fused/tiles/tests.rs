@@ -1,4 +1,7 @@
-use super::{super::linear::add_bias, *};
+use super::{
+    super::{linear::add_bias, vector},
+    *,
+};
 use langevin_core::noise::{NoiseSource as _, Philox};
 
 fn normals(len: usize, stream: u32) -> Vec<f32> {
@@ -126,4 +129,16 @@ fn parts_hold_every_bit() {
     let mut out = vec![0.0; len];
     product(&left, &right, 1.0, &mut out, Place::rows(1), false, None);
     assert_eq!(out, values);
+}
+
+/// All tests of fused operations once more on tiles in plain Rust, so that what is built on tiles is tested on processors without them.
+#[test]
+fn fused_operations_hold_on_emulated_tiles() {
+    if available() || !matches!(vector::width(), vector::Width::Avx512) {
+        eprintln!("skipped: this processor has tiles, or no vectors to lay factors out for them with");
+        return;
+    }
+    let program = std::env::current_exe().expect("a test knows its program");
+    let run = std::process::Command::new(program).arg("fused::").env(emulated::VARIABLE, "1").output().expect("a test can be run again");
+    assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stdout));
 }
