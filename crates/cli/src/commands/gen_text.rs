@@ -106,7 +106,7 @@ struct MethodArgs {
     /// Probability of that in a step [default: the checkpoint's]
     #[arg(long, value_name = "P", value_parser = values::number(0.0..=0.99))]
     remask_share: Option<f64>,
-    /// Precision of large matrix products, on processors with matrix tiles [default: the checkpoint's]
+    /// Precision of large matrix products, on processors with matrix tiles or bfloat16 vectors [default: the checkpoint's]
     #[arg(long, value_enum)]
     precision: Option<PrecisionArg>,
 }

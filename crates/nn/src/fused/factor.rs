@@ -61,7 +61,7 @@ pub(super) fn whole_lanes(lanes: usize) -> usize {
 
 /// Terms rounded up, so that another part can begin there.
 pub(super) fn whole_terms(terms: usize) -> usize {
-    if tiles::available() { terms.next_multiple_of(tiles::LANES) } else { terms }
+    if tiles::available() { terms.next_multiple_of(tiles::LANES) } else { panels::whole_terms(terms) }
 }
 
 impl Factor {

@@ -1,12 +1,12 @@
-//! How exact large matrix products are on processors with matrix tiles.
+//! How exact large matrix products are on processors that multiply bfloat16 numbers.
 
 use std::{cell::Cell, marker::PhantomData};
 
 use serde::{Deserialize, Serialize};
 
-/// Significant bits of the factors of matrix products on matrix tiles (`tiles`); sums are of f32 always.
+/// Significant bits of the factors of matrix products on matrix tiles (`tiles`) and in vectors of pairs (`panels`); sums are of f32 always.
 ///
-/// Processors without tiles, and small products, are exact to f32 whatever is chosen.
+/// Processors without either, and small products, are exact to f32 whatever is chosen.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Precision {
     /// 24, as f32.
@@ -14,7 +14,7 @@ pub enum Precision {
     #[serde(rename = "float32")]
     Full,
     /// 8, as in mixed-precision training (Micikevicius et al. 2018, arXiv:1710.03740; Kalamkar et al. 2019, arXiv:1905.12322): a sixth of the
-    /// work.
+    /// work on tiles, half of it in vectors.
     #[serde(rename = "bfloat16")]
     Bfloat16,
 }

@@ -1,8 +1,11 @@
 //! Factors laid out in the order in which the kernel reads them.
 
-use std::{arch::x86_64::*, mem::MaybeUninit};
+use std::{arch::x86_64::*, cell::RefCell, mem::MaybeUninit};
 
-use super::super::{factor::Side, gemm::Place, parts::transposed};
+use super::{
+    super::{factor::Side, gemm::Place, parts::transposed},
+    pairs,
+};
 
 /// Rows of the left factor that one call of the kernel takes.
 pub(super) const ROWS: usize = 6;
@@ -23,18 +26,31 @@ pub(in super::super) struct Packed {
     /// Rows of the left factor or columns of the right one.
     pub(super) lanes: usize,
     pub(super) terms: usize,
+    /// Whether it is of pairs of rounded terms.
+    pub(super) has_pairs: bool,
     lines: Vec<Line>,
+}
+
+thread_local! {
+    /// Room for pairs of a part that is to be laid out.
+    static PAIRS: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
 }
 
 impl Packed {
     /// Nothing yet; room is made by [`begin`](Self::begin) and kept.
     pub(in super::super) const fn empty(side: Side) -> Self {
-        Self { side, lanes: 0, terms: 0, lines: Vec::new() }
+        Self { side, lanes: 0, terms: 0, has_pairs: false, lines: Vec::new() }
     }
 
-    /// Starts a factor that [`put`](Self::put) fills part by part. Until then it holds anything.
+    /// Starts a factor at this thread's precision that [`put`](Self::put) fills part by part. Until then it holds anything.
     pub(in super::super) fn begin(&mut self, lanes: usize, terms: usize) {
-        (self.lanes, self.terms) = (lanes, terms);
+        self.begin_of(pairs::wanted(), lanes, terms);
+    }
+
+    /// The same of pairs, or not.
+    pub(super) fn begin_of(&mut self, has_pairs: bool, lanes: usize, terms: usize) {
+        (self.lanes, self.terms, self.has_pairs) = (lanes, terms, has_pairs);
+        let terms = self.depth();
         let lanes = match self.side {
             Side::Left => lanes.next_multiple_of(ROWS),
             Side::Right => lanes.next_multiple_of(LINE),
@@ -49,8 +65,13 @@ impl Packed {
         }
     }
 
+    /// Terms, or pairs of them.
+    pub(super) const fn depth(&self) -> usize {
+        if self.has_pairs { pairs::count(self.terms) } else { self.terms }
+    }
+
     /// Lays out a part of a factor that begins at `[lane, term]`. Lanes begin at a multiple of 16 on the right and at 0 on the left; up to whole
-    /// vectors they are filled with zeros.
+    /// vectors they are filled with zeros. Terms of pairs begin at even ones.
     ///
     /// # Panics
     /// When the part begins elsewhere or ends beyond the factor, or it reaches past its slice.
@@ -59,17 +80,35 @@ impl Packed {
         if lanes == 0 || terms == 0 {
             return;
         }
+        if !self.has_pairs {
+            return self.put_numbers([lane, term], lanes, terms, values, at);
+        }
+        assert!(term.is_multiple_of(2), "a part that begins inside a pair");
+        PAIRS.with_borrow_mut(|room| {
+            let (by_lanes, turned) = match self.side {
+                Side::Left => (at, false),
+                Side::Right => (at.transposed(), true),
+            };
+            let place = pairs::of([lanes, terms], values, by_lanes, room);
+            let place = if turned { place.transposed() } else { place };
+            self.put_numbers([lane, term / 2], lanes, pairs::count(terms), room, place);
+        });
+    }
+
+    /// [`put`](Self::put) of numbers, or of pairs as if they were numbers.
+    fn put_numbers(&mut self, [lane, term]: [usize; 2], lanes: usize, terms: usize, values: &[f32], at: Place) {
+        let all = self.depth();
         match self.side {
             Side::Left => {
                 assert!(lane == 0 && at.holds(lanes, terms, values.len()), "a part that begins inside six rows or reaches past its slice");
                 let source = Source { values: &values[at.start..], lane: at.row, term: at.column, lanes, terms };
-                put_left(source, term, self.terms, self.numbers());
+                put_left(source, term, all, self.numbers());
             }
             Side::Right => {
                 assert!(lane.is_multiple_of(LINE) && at.holds(terms, lanes, values.len()), "a part that begins inside a vector");
                 let source = Source { values: &values[at.start..], lane: at.column, term: at.row, lanes, terms };
                 // SAFETY: factors are laid out only where there are such vectors.
-                unsafe { put_right(source, [lane, term], [self.lanes, self.terms], &mut self.lines) };
+                unsafe { put_right(source, [lane, term], [self.lanes, all], &mut self.lines) };
             }
         }
     }

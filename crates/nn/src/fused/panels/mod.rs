@@ -2,15 +2,17 @@
 //!
 //! The right factor is laid out in panels of 64 columns, weights only once; the left one is read where it lies, unless its rows are not in
 //! one piece and serve several panels. A general kernel lays out both factors of every product, which was a tenth of a training step.
+//! At the precision of bfloat16 both are of pairs (`pairs`), where the processor multiplies them.
 
 mod kernel;
 mod layout;
+mod pairs;
 #[cfg(test)]
 mod tests;
 
 use std::{cell::RefCell, ptr};
 
-use self::kernel::{End, KERNELS};
+use self::kernel::{End, KERNELS, KERNELS_OF_PAIRS};
 use self::layout::{COLUMNS, ROWS};
 pub(super) use self::layout::{LINE, Packed};
 use super::{
@@ -31,9 +33,25 @@ pub(super) fn available() -> bool {
     matches!(width(), Width::Avx512)
 }
 
+/// Terms rounded up, so that another part can begin there.
+pub(super) fn whole_terms(terms: usize) -> usize {
+    if pairs::wanted() { terms.next_multiple_of(2) } else { terms }
+}
+
+/// Least sizes of a product whose factors are paired for it alone.
+const PAIRED: usize = 16;
+
+/// Room for both factors and their pairs, kept from product to product.
+struct Room {
+    left: Packed,
+    right: Packed,
+    pairs: [Vec<f32>; 2],
+}
+
 thread_local! {
-    /// Room for both factors, kept from product to product.
-    static ROOM: RefCell<[Packed; 2]> = const { RefCell::new([Packed::empty(Side::Left), Packed::empty(Side::Right)]) };
+    static ROOM: RefCell<Room> = const {
+        RefCell::new(Room { left: Packed::empty(Side::Left), right: Packed::empty(Side::Right), pairs: [Vec::new(), Vec::new()] })
+    };
 }
 
 /// A left factor of `[rows, terms]`.
@@ -48,7 +66,7 @@ struct Left {
 
 impl Left {
     fn packed(packed: &Packed) -> Self {
-        Self { values: packed.values(), six: ROWS * packed.terms, row: 1, column: ROWS }
+        Self { values: packed.values(), six: ROWS * packed.depth(), row: 1, column: ROWS }
     }
 
     fn here(values: &[f32], at: Place) -> Self {
@@ -69,7 +87,7 @@ struct Right {
 impl Right {
     fn packed(packed: &Packed) -> Self {
         let last = packed.lanes - (packed.lanes.div_ceil(COLUMNS) - 1) * COLUMNS;
-        Self { values: packed.values(), panel: COLUMNS * packed.terms, rows: [COLUMNS, last.next_multiple_of(LINE)] }
+        Self { values: packed.values(), panel: COLUMNS * packed.depth(), rows: [COLUMNS, last.next_multiple_of(LINE)] }
     }
 
     fn here(values: &[f32], at: Place) -> Self {
@@ -93,8 +111,9 @@ pub(super) struct Target<'a> {
 /// When the factors do not fit together, or the result or the bias is too short.
 pub(super) fn product(a: &Packed, b: &Packed, target: Target<'_>) {
     assert!(a.side == Side::Left && b.side == Side::Right && a.terms == b.terms, "factors that do not fit together");
+    assert!(a.has_pairs == b.has_pairs, "factors of different precision");
     // SAFETY: laid out factors hold what they say.
-    unsafe { run([a.lanes, b.lanes, a.terms], Left::packed(a), Right::packed(b), target) };
+    unsafe { run([a.lanes, b.lanes, a.depth()], a.has_pairs, Left::packed(a), Right::packed(b), target) };
 }
 
 /// The product of a factor of `rows` rows that lies at `at` in `values` and a laid out one.
@@ -103,10 +122,17 @@ pub(super) fn product(a: &Packed, b: &Packed, target: Target<'_>) {
 /// As [`product`], and when the left factor reaches past its slice.
 pub(super) fn product_of_rows(rows: usize, (values, at): (&[f32], Place), b: &Packed, target: Target<'_>) {
     assert!(b.side == Side::Right && at.holds(rows, b.terms, values.len()), "factors that do not fit together");
-    ROOM.with_borrow_mut(|[left, _]| {
-        let a = laid_out_if_it_pays([rows, b.lanes, b.terms], (values, at), left);
+    ROOM.with_borrow_mut(|Room { left, pairs: [pairs, _], .. }| {
+        let (values, at) = if b.has_pairs {
+            let at = pairs::of([rows, b.terms], values, at, pairs);
+            (pairs.as_slice(), at)
+        } else {
+            (values, at)
+        };
+        let sizes = [rows, b.lanes, b.depth()];
+        let a = laid_out_if_it_pays(sizes, (values, at), left);
         // SAFETY: the left factor lies in its slice, and the other holds what it says.
-        unsafe { run([rows, b.lanes, b.terms], a, Right::packed(b), target) };
+        unsafe { run(sizes, b.has_pairs, a, Right::packed(b), target) };
     });
 }
 
@@ -116,17 +142,25 @@ pub(super) fn product_of_rows(rows: usize, (values, at): (&[f32], Place), b: &Pa
 /// As [`product`], and when a factor reaches past its slice.
 pub(super) fn product_of_places([m, n, k]: [usize; 3], (a, a_at): (&[f32], Place), (b, b_at): (&[f32], Place), target: Target<'_>) {
     assert!(a_at.holds(m, k, a.len()) && b_at.holds(k, n, b.len()), "a factor of a product reaches past its slice");
-    ROOM.with_borrow_mut(|[left, right]| {
+    ROOM.with_borrow_mut(|Room { left, right, pairs: [of_a, of_b] }| {
+        let has_pairs = m.min(n).min(k) >= PAIRED && pairs::wanted();
+        let (k, a, a_at, b, b_at) = if has_pairs {
+            let a_at = pairs::of([m, k], a, a_at, of_a);
+            let b_at = pairs::of([n, k], b, b_at.transposed(), of_b).transposed();
+            (pairs::count(k), of_a.as_slice(), a_at, of_b.as_slice(), b_at)
+        } else {
+            (k, a, a_at, b, b_at)
+        };
         let a = laid_out_if_it_pays([m, n, k], (a, a_at), left);
         let b = if b_at.column == 1 && (m <= FEW_ROWS || (n <= COLUMNS && k <= FEW_TERMS)) {
             Right::here(b, b_at)
         } else {
-            right.begin(n, k);
+            right.begin_of(false, n, k);
             right.put([0, 0], n, k, b, b_at);
             Right::packed(right)
         };
         // SAFETY: both factors lie in their slices or hold what they say.
-        unsafe { run([m, n, k], a, b, target) };
+        unsafe { run([m, n, k], has_pairs, a, b, target) };
     });
 }
 
@@ -135,16 +169,17 @@ fn laid_out_if_it_pays([m, n, k]: [usize; 3], (values, at): (&[f32], Place), roo
     if at.column == 1 || n <= COLUMNS {
         return Left::here(values, at);
     }
-    room.begin(m, k);
+    // Pairs are numbers here.
+    room.begin_of(false, m, k);
     room.put([0, 0], m, k, values, at);
     Left::packed(room)
 }
 
-/// Panel by panel, six rows at a time.
+/// Panel by panel, six rows at a time; `k` counts pairs where terms are paired.
 ///
 /// # Safety
 /// The factors' memory holds `[m, k]` and `[k, n]`, the latter with whole vectors where it is laid out.
-unsafe fn run([m, n, k]: [usize; 3], a: Left, b: Right, target: Target<'_>) {
+unsafe fn run([m, n, k]: [usize; 3], has_pairs: bool, a: Left, b: Right, target: Target<'_>) {
     let Target { out, at, scale, add, bias } = target;
     if m == 0 || n == 0 || k == 0 {
         return;
@@ -153,6 +188,7 @@ unsafe fn run([m, n, k]: [usize; 3], a: Left, b: Right, target: Target<'_>) {
     assert!(at.column == 1 && at.holds(m, n, out.len()), "the result of a product reaches past its slice");
     assert!(bias.is_none_or(|bias| bias.len() >= n), "a bias that is too short");
     let out = &mut out[at.start..];
+    let kernels = if has_pairs { &KERNELS_OF_PAIRS } else { &KERNELS };
     let panels = n.div_ceil(COLUMNS);
     for first in (0..k).step_by(TERMS) {
         let terms = TERMS.min(k - first);
@@ -170,7 +206,7 @@ unsafe fn run([m, n, k]: [usize; 3], a: Left, b: Right, target: Target<'_>) {
             let lines = b.values.wrapping_add(panel * b.panel + first * b_row);
             for block in 0..m.div_ceil(ROWS) {
                 let row = block * ROWS;
-                let kernel = KERNELS[ROWS.min(m - row) - 1][columns.div_ceil(LINE) - 1];
+                let kernel = kernels[ROWS.min(m - row) - 1][columns.div_ceil(LINE) - 1];
                 let values = a.values.wrapping_add(block * a.six + first * a.column);
                 // SAFETY: so many rows and columns of the factors and the result are there, as was checked or promised, and the
                 // processor has the vectors.

@@ -1,4 +1,7 @@
-use super::{super::linear::add_bias, *};
+use super::{
+    super::{linear::add_bias, precision::Precision},
+    *,
+};
 use langevin_core::noise::{NoiseSource as _, Philox};
 
 fn normals(len: usize, stream: u32) -> Vec<f32> {
@@ -118,4 +121,49 @@ fn a_bias_is_added_last() {
     add_bias(&bias, &mut after);
     let scale = after.iter().fold(0f32, |most, x| most.max(x.abs()));
     assert!(run(Some(&bias)).iter().zip(&after).all(|(x, y)| (x - y).abs() <= 1e-6 * scale));
+}
+
+/// A product of pairs is that of numbers of 8 bits, as exact as with f32, on every way to it.
+#[test]
+fn products_of_pairs_are_those_of_rounded_numbers() {
+    let _entered = Precision::Bfloat16.enter();
+    if !pairs::wanted() {
+        eprintln!("skipped: this processor multiplies no pairs");
+        return;
+    }
+    let round = |x: &f32| f32::from_bits(x.to_bits().wrapping_add(0x7FFF + (x.to_bits() >> 16 & 1)) & 0xFFFF_0000);
+    for [m, n, k] in [[1, 1, 1], [6, 64, 16], [7, 65, 17], [18, 18, 32], [50, 20, 700], [33, 79, 301], [20, 130, 33]] {
+        for layout in 0..9 {
+            let (a_at, b_at) = (place(layout / 3, m, k), place(layout % 3, k, n));
+            let (a, b) = (normals(3 * (m + 2) * (k + 2), 0), normals(3 * (k + 2) * (n + 2), 1));
+            let (left, right) = (packed(Side::Left, m, k, (&a, a_at)), packed(Side::Right, n, k, (&b, b_at)));
+            let what = format!("{m} {n} {k}, layout {layout}");
+            let run = |work: &dyn Fn(Target<'_>)| {
+                let mut out = vec![0.5; m * n];
+                work(Target { out: &mut out, at: Place::rows(n), scale: 1.0, add: true, bias: None });
+                out
+            };
+            let out = run(&|target| product(&left, &right, target));
+            assert_eq!(out, run(&|target| product_of_rows(m, (&a, a_at), &right, target)), "{what}: rows");
+            let of_places = run(&|target| product_of_places([m, n, k], (&a, a_at), (&b, b_at), target));
+            assert!(m.min(n).min(k) < PAIRED || out == of_places, "{what}: places");
+            // Parts of pairs, later ones first.
+            let mut parts = Packed::empty(Side::Right);
+            parts.begin(n, k);
+            for (from, to) in [(k / 4 * 2, k), (0, k / 4 * 2)] {
+                parts.put([0, from], n, to - from, &b, b_at.at(from * b_at.row));
+            }
+            assert_eq!(out, run(&|target| product(&left, &parts, target)), "{what}: parts");
+            for (at, found) in out.iter().enumerate() {
+                let (i, j) = (at / n, at % n);
+                let exact: f64 = (0..k)
+                    .map(|t| {
+                        let (a, b) = (a[a_at.start + i * a_at.row + t * a_at.column], b[b_at.start + t * b_at.row + j * b_at.column]);
+                        f64::from(round(&a)) * f64::from(round(&b))
+                    })
+                    .sum();
+                assert!((f64::from(*found) - 0.5 - exact).abs() < 1e-5 * (k as f64).sqrt(), "{what}: {found} not {exact}");
+            }
+        }
+    }
 }

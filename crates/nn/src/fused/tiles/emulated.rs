@@ -1,13 +1,13 @@
-//! The kernels in plain Rust, for tests on processors without tiles: with [`VARIABLE`] set, tests of this crate run everything that is built on tiles,
-//! but for the assembler itself, on any processor with AVX-512.
+//! The kernels in plain Rust, for tests on processors without tiles: with the argument [`MARK`] tests of this crate run everything that is built on tiles,
+//! but for the assembler itself, on any processor with AVX-512: `cargo test -p langevin-nn --lib -- --skip emulate-tiles`.
 
 use super::super::{
     parts::{LANES, Line},
     precision::Precision,
 };
 
-/// Set for tests that are to run so.
-pub(super) const VARIABLE: &str = "LANGEVIN_EMULATE_TILES";
+/// A name that no test has, so that tests can be told to skip it.
+pub(super) const MARK: &str = "emulate-tiles";
 /// Numbers of a tile's row, and bytes of a tile.
 const WIDE: usize = 16;
 const TILE: usize = 1024;
@@ -18,9 +18,9 @@ const PART: usize = 2 * TILE;
 const LARGE: [(usize, usize); 3] = [(1, 0), (0, 0), (0, 1)];
 const SMALL: [(usize, usize); 3] = [(2, 0), (1, 1), (0, 2)];
 
-/// Whether [`VARIABLE`] is set.
+/// Whether [`MARK`] was given.
 pub(super) fn wanted() -> bool {
-    static ANSWER: std::sync::LazyLock<bool> = std::sync::LazyLock::new(|| std::env::var_os(VARIABLE).is_some());
+    static ANSWER: std::sync::LazyLock<bool> = std::sync::LazyLock::new(|| std::env::args().any(|argument| argument == MARK));
     *ANSWER
 }
 
